@@ -1,0 +1,67 @@
+"""Precision and recall at every distinct score, as a table."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+
+from calibrate.bounds import lower_bound
+from calibrate.ranked import rank_labels
+
+CURVE_SCHEMA = {
+    "threshold": pl.Float32,
+    "n_flagged": pl.Int64,
+    "true_positives": pl.Int64,
+    "precision": pl.Float64,
+    "recall": pl.Float64,
+    "precision_lower_bound": pl.Float64,
+    "certified": pl.Boolean,
+}
+
+
+def precision_recall_curve(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    certified_range: tuple[float, float] | None = None,
+) -> pl.DataFrame:
+    """The precision-recall curve over the distinct scores of items with a known label.
+
+    Args:
+        scores: [N] finite numbers; compared in float32.
+        labels: [N], 1, 0 or NaN (left out).
+        confidence: of the one-sided Clopper-Pearson bound, which holds at each threshold by itself.
+        certified_range: of an operating point; marks the thresholds that it certifies.
+
+    Returns:
+        CURVE_SCHEMA, one row a distinct score used as a threshold (score >= threshold), highest first.
+        `n_flagged` counts known labels; `recall` is null when no item is known to violate.
+
+    Raises:
+        ValueError: malformed arguments.
+
+    Examples:
+        >>> precision_recall_curve([3, 2, 2, 1], [1, 1, 0, 0]).select("n_flagged", "precision", "recall").rows()
+        [(1, 1.0, 0.5), (3, 0.6666666666666666, 1.0), (4, 0.5, 1.0)]
+    """
+    ranked = rank_labels(scores, labels)
+    flagged = ranked.n_flagged
+    right = flagged - ranked.false_positives
+    if certified_range is None:
+        certified = np.zeros(len(flagged), dtype=bool)
+    else:
+        strictest, loosest = (np.float32(threshold) for threshold in certified_range)
+        fewest = int((ranked.scores >= strictest).sum())
+        certified = (ranked.scores >= loosest) & (np.arange(1, len(flagged) + 1) >= fewest)
+    return pl.DataFrame(
+        {
+            "threshold": ranked.scores,
+            "n_flagged": flagged,
+            "true_positives": right,
+            "precision": right / flagged,
+            "recall": right / ranked.n_positive if ranked.n_positive else [None] * len(flagged),
+            "precision_lower_bound": lower_bound(right, flagged, confidence=confidence),
+            "certified": certified,
+        },
+        schema=CURVE_SCHEMA,
+    )

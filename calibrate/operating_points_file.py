@@ -1,0 +1,147 @@
+"""operating_points.json: what was certified, on which evidence, in the form that sealing and serving read."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from calibrate.operating_point import Kind, OperatingPoint
+from calibrate.probability import Calibrator
+from data.errors import InputError
+from data.files import read_json, write_json
+from data.policy import Band, Strict, findings_of
+
+
+class BandRecord(Strict):
+    """One band with its operating point; see `calibrate.operating_point.OperatingPoint` for the fields."""
+
+    action: str
+    queue: str | None
+    status: Literal["certified", "not_attainable", "expired"]
+    kind: Kind
+    target: float
+    confidence: float | None
+    reason: str
+    method: str
+    assumptions: tuple[str, ...]
+    n_labelled: int
+    n_unknown: int
+    n_positive: int
+    threshold: float | None
+    precision: float | None
+    precision_lower_bound: float | None
+    recall: float | None
+    recall_interval: tuple[float, float] | None
+    n_flagged: int
+    n_flagged_labelled: int
+    certified_range: tuple[float, float] | None
+    labels_needed: int | None
+
+    @classmethod
+    def of(cls, band: Band, point: OperatingPoint) -> "BandRecord":
+        """The record of a policy's band."""
+        return cls(action=band.action, queue=band.queue, **dataclasses.asdict(point))
+
+    @model_validator(mode="after")
+    def _threshold_only_if_certified(self) -> "BandRecord":
+        if (self.threshold is not None) != (self.status == "certified"):
+            raise ValueError(f"a threshold stands with status certified and no other, found {self.status}")
+        for threshold in (self.threshold, *(self.certified_range or ())):
+            if threshold is not None and float(np.float32(threshold)) != threshold:
+                raise ValueError(f"a threshold must be a float32 number, found {threshold!r}")
+        return self
+
+
+class CalibratorRecord(Strict):
+    """Platt scaling of one policy: probability = sigmoid(scale * logit + offset).
+
+    Attributes:
+        reason: why scale 1 and offset 0 stand in; None if fitted.
+        expected_calibration_error: on the golden set; None without known labels.
+    """
+
+    scale: float = Field(gt=0)
+    offset: float
+    n_labelled: int
+    reason: str | None
+    expected_calibration_error: float | None
+
+    @classmethod
+    def of(cls, calibrator: Calibrator, expected_calibration_error: float | None) -> "CalibratorRecord":
+        """The record of a fitted calibrator."""
+        return cls(**dataclasses.asdict(calibrator), expected_calibration_error=expected_calibration_error)
+
+
+class PolicyRecord(Strict):
+    """One policy: its calibrator and its bands, strictest first."""
+
+    policy_id: str
+    policy_version: str
+    calibrator: CalibratorRecord
+    bands: tuple[BandRecord, ...]
+
+
+class ScoresRecord(Strict):
+    """Which scores: content digest, scale, and the model and runtime that made them."""
+
+    digest: str
+    scale: Literal["logit", "probability"]
+    model_digest: str | None
+    runtime: str | None
+
+
+class GoldenSetRecord(Strict):
+    """Which golden set, and how many of its items are near-duplicates of another."""
+
+    name: str
+    version: str
+    digest: str
+    design: str
+    population: str
+    window: str | None
+    floor: float | None
+    expires_at: str | None
+    n_items: int
+    n_sharing_cluster: int
+
+
+class OperatingPointsFile(Strict):
+    """The content of operating_points.json.
+
+    Attributes:
+        pilot_digest: content digest of the validation scores that planned the walks; None without validation.
+    """
+
+    format: Literal["setpoint/operating_points/v1"] = Field(default="setpoint/operating_points/v1", alias="schema")
+    golden_set: GoldenSetRecord
+    scores: ScoresRecord
+    pilot_digest: str | None
+    policies: tuple[PolicyRecord, ...]
+
+
+def write_operating_points(path: str | Path, content: OperatingPointsFile) -> None:
+    """Write operating_points.json, atomically."""
+    write_json(path, content.model_dump(mode="json", by_alias=True))
+
+
+def load_operating_points(path: str | Path) -> OperatingPointsFile:
+    """Read operating_points.json.
+
+    Args:
+        path: the file, or the folder that `calibrate` wrote.
+
+    Raises:
+        InputError: the file is missing or not what `calibrate` writes; names key, value and what was expected.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "operating_points.json"
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping with the keys of setpoint/operating_points/v1")
+    try:
+        return OperatingPointsFile.model_validate(content)
+    except ValidationError as error:
+        raise InputError(findings_of(path, error)) from error

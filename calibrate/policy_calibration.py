@@ -1,0 +1,128 @@
+"""One policy calibrated: its calibrator and, band by band, its operating point and curve.
+
+N golden items, M validation items.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from calibrate.curve import precision_recall_curve
+from calibrate.operating_point import OperatingPoint
+from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
+from calibrate.ranked import Scores, rank_labels
+from calibrate.recall import choose_recall_threshold
+from calibrate.threshold import choose_threshold
+from data.policy import Band, Policy
+
+CURVE_CONFIDENCE = 0.95
+SMALLEST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class BandCalibration:
+    """A band, its operating point, and the curve with what that point certifies."""
+
+    band: Band
+    point: OperatingPoint
+    curve: pl.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The action, and the queue it feeds where there is one."""
+        return f"{self.band.action} ({self.band.queue})" if self.band.queue else self.band.action
+
+
+@dataclass(frozen=True)
+class PolicyCalibration:
+    """A policy with its bands, strictest first; `reliability` on golden labels, None if none is known."""
+
+    policy: Policy
+    calibrator: Calibrator
+    reliability: Reliability | None
+    bands: tuple[BandCalibration, ...]
+
+
+def calibrate_policy(
+    policy: Policy,
+    scores: Scores,
+    labels: Scores,
+    *,
+    pilot: tuple[Scores, Scores] | None,
+    scale: str = "logit",
+) -> PolicyCalibration:
+    """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
+
+    Args:
+        policy: its bands, in order.
+        scores: [N] golden scores as served.
+        labels: [N] golden labels, 1, 0 or NaN.
+        pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
+        scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
+    """
+    if pilot is None:
+        calibrator = Calibrator(reason="no validation split was given")
+    else:
+        calibrator = fit_platt(as_logits(pilot[0], scale), pilot[1])
+    known = ~np.isnan(labels)
+    checked = (
+        reliability(calibrator.probabilities(as_logits(scores, scale)), labels, n_bins=10) if known.any() else None
+    )
+    return PolicyCalibration(
+        policy=policy,
+        calibrator=calibrator,
+        reliability=checked,
+        bands=tuple(_calibrate_band(band, scores, labels, pilot) for band in policy.bands),
+    )
+
+
+def as_logits(scores: Scores, scale: str) -> NDArray[np.float64]:
+    """Scores in logits, float64; probabilities are kept 1e-7 away from 0 and 1."""
+    values = scores.astype(np.float64)
+    if scale == "logit":
+        return values
+    result: NDArray[np.float64] = logit(np.clip(values, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
+    return result
+
+
+def _calibrate_band(
+    band: Band, scores: Scores, labels: Scores, pilot: tuple[Scores, Scores] | None
+) -> BandCalibration:
+    if band.target_precision is not None:
+        assert band.confidence is not None
+        point = choose_threshold(
+            scores,
+            labels,
+            target_precision=band.target_precision,
+            confidence=band.confidence,
+            pilot_scores=pilot[0] if pilot else None,
+            pilot_labels=pilot[1] if pilot else None,
+        )
+    elif band.target_recall is not None:
+        assert band.confidence is not None
+        point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=band.confidence)
+    else:
+        assert band.capacity_per_day is not None
+        point = _capacity_point(band.capacity_per_day, scores, labels)
+    curve = precision_recall_curve(
+        scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
+    )
+    return BandCalibration(band=band, point=point, curve=curve)
+
+
+def _capacity_point(capacity_per_day: int, scores: Scores, labels: Scores) -> OperatingPoint:
+    ranked = rank_labels(scores, labels)
+    return OperatingPoint(
+        status="not_attainable",
+        kind="capacity",
+        target=float(capacity_per_day),
+        confidence=None,
+        reason="A capacity needs a traffic histogram: a golden set does not say how many posts arrive in a day.",
+        method="none",
+        n_labelled=ranked.n_labelled,
+        n_unknown=ranked.n_unknown,
+        n_positive=ranked.n_positive,
+    )

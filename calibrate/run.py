@@ -1,0 +1,175 @@
+"""The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
+
+from pathlib import Path
+
+import polars as pl
+
+from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs
+from calibrate.operating_points_file import (
+    BandRecord,
+    CalibratorRecord,
+    GoldenSetRecord,
+    OperatingPointsFile,
+    PolicyRecord,
+    ScoresRecord,
+    write_operating_points,
+)
+from calibrate.policy_calibration import PolicyCalibration, calibrate_policy
+from calibrate.report import render_report
+from calibrate.verdict import out_of_order, percent, shown_threshold
+from data.errors import InputError
+from data.files import atomic_file, atomic_folder
+from data.summary import Summary
+from data.tables import write_parquet
+
+POINTS_FILE = "operating_points.json"
+
+
+def calibrate(
+    *,
+    scores: Path,
+    golden: Path,
+    policies: Path,
+    out: Path,
+    validation: Path | None = None,
+    validation_scores: Path | None = None,
+) -> Summary:
+    """Choose a threshold for every band of every policy, certified on a golden set.
+
+    Args:
+        scores: scores.parquet of the model and runtime that will serve; holds every golden item.
+        golden: folder of a frozen golden set.
+        policies: folder of policy files.
+        out: folder to write: operating_points.json, curves.parquet, curves.csv, report/index.html. Replaced whole.
+        validation: folder with items.parquet and annotations.parquet of other items; plans where the tests begin
+            and fits the probabilities. No guarantee rests on it.
+        validation_scores: scores of the validation items, if `scores` does not hold them.
+
+    Returns:
+        A table: policy, band, status, threshold, precision, lower bound, recall.
+
+    Raises:
+        InputError: a file is wrong, or the files do not belong together.
+    """
+    _check_replaceable(Path(out))
+    inputs = read_inputs(
+        scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
+    )
+    calibrations = [
+        calibrate_policy(
+            policy,
+            inputs.golden.scores[:, column],
+            inputs.golden.labels[:, column],
+            pilot=(
+                (inputs.validation.scores[:, column], inputs.validation.labels[:, column])
+                if inputs.validation
+                else None
+            ),
+            scale=inputs.scores.metadata.scale,
+        )
+        for column, policy in enumerate(inputs.policies)
+    ]
+    content = _file_content(inputs, calibrations)
+    curves = _curves(calibrations)
+    with atomic_folder(out) as folder:
+        write_operating_points(folder / POINTS_FILE, content)
+        write_parquet(curves, folder / "curves.parquet")
+        with atomic_file(folder / "curves.csv") as file:
+            curves.write_csv(file)
+        with atomic_file(folder / "report" / "index.html") as file:
+            page = render_report(calibrations, content.golden_set, content.scores, has_pilot=bool(inputs.validation))
+            file.write_text(page, encoding="utf-8")
+    return _summary(Path(out), content, calibrations)
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / POINTS_FILE).is_file()):
+        raise InputError(f"{out}: exists and is no earlier calibration; name a new folder as out=")
+
+
+def _file_content(inputs: CalibrationInputs, calibrations: list[PolicyCalibration]) -> OperatingPointsFile:
+    record, metadata = inputs.golden_set.record, inputs.scores.metadata
+    return OperatingPointsFile(
+        golden_set=GoldenSetRecord(
+            name=record.name,
+            version=record.version,
+            digest=record.digest,
+            design=record.design,
+            population=record.population,
+            window=record.window,
+            floor=record.floor,
+            expires_at=record.expires_at.isoformat() if record.expires_at else None,
+            n_items=len(inputs.golden_set.items),
+            n_sharing_cluster=count_sharing_cluster(inputs.golden_set.items),
+        ),
+        scores=ScoresRecord(
+            digest=inputs.scores.digest(),
+            scale=metadata.scale,
+            model_digest=metadata.model_digest,
+            runtime=metadata.runtime,
+        ),
+        pilot_digest=inputs.validation_scores.digest() if inputs.validation_scores else None,
+        policies=tuple(
+            PolicyRecord(
+                policy_id=calibration.policy.policy_id,
+                policy_version=calibration.policy.version,
+                calibrator=CalibratorRecord.of(
+                    calibration.calibrator,
+                    calibration.reliability.expected_calibration_error if calibration.reliability else None,
+                ),
+                bands=tuple(BandRecord.of(band.band, band.point) for band in calibration.bands),
+            )
+            for calibration in calibrations
+        ),
+    )
+
+
+def _curves(calibrations: list[PolicyCalibration]) -> pl.DataFrame:
+    return pl.concat(
+        band.curve.select(
+            pl.lit(calibration.policy.policy_id).alias("policy_id"),
+            pl.lit(band.band.action).alias("action"),
+            pl.lit(band.band.queue, dtype=pl.String).alias("queue"),
+            pl.all(),
+        )
+        for calibration in calibrations
+        for band in calibration.bands
+    )
+
+
+def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyCalibration]) -> Summary:
+    bands = [(policy.policy_id, band) for policy in content.policies for band in policy.bands]
+    rows = [("policy", "band", "status", "threshold", "precision", "lower bound", "recall", "labels needed")]
+    rows += [
+        (
+            policy_id,
+            f"{band.action} ({band.queue})" if band.queue else band.action,
+            band.status.replace("_", " "),
+            "" if band.threshold is None else shown_threshold(band.threshold),
+            "" if band.precision is None else percent(band.precision),
+            "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
+            "" if band.recall is None else percent(band.recall),
+            "" if band.labels_needed is None else f"{band.labels_needed:,}",
+        )
+        for policy_id, band in bands
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [
+        f"caution: {calibration.policy.policy_id}: {sentence}"
+        for calibration in calibrations
+        for sentence in out_of_order([(band.title, band.point) for band in calibration.bands])
+    ]
+    sharing = content.golden_set.n_sharing_cluster
+    if sharing:
+        lines.append(
+            f"caution: {sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
+            "(cluster_id); the guarantees assume independent draws"
+        )
+    certified = sum(band.status == "certified" for _, band in bands)
+    return Summary(
+        f"calibrate: {certified} of {len(bands)} bands certified on {content.golden_set.name} "
+        f"{content.golden_set.version}",
+        [out / "report" / "index.html", out / POINTS_FILE],
+        lines,
+    )

@@ -1,0 +1,93 @@
+"""Operating points in words, for a policy lead."""
+
+import math
+from collections.abc import Sequence
+
+from calibrate.operating_point import OperatingPoint
+
+
+def percent(share: float) -> str:
+    """A share as people write it, never rounded up to 100 % or down to 0 %.
+
+    Examples:
+        >>> percent(0.95), percent(0.999), percent(0.9996), percent(1.0), percent(0.6149), percent(0.0004)
+        ('95 %', '99.9 %', 'over 99.9 %', '100 %', '61.5 %', 'under 0.1 %')
+    """
+    text = f"{100 * share:.1f}".removesuffix(".0")
+    if text == "100" and share < 1:
+        return "over 99.9 %"
+    if text == "0" and share > 0:
+        return "under 0.1 %"
+    return f"{text} %"
+
+
+def about(count: int) -> str:
+    """A count rounded up to two significant digits.
+
+    Examples:
+        >>> about(7), about(241), about(12345)
+        ('7', '250', '13,000')
+    """
+    digits = 10 ** max(0, len(str(count)) - 2)
+    return f"{math.ceil(count / digits) * digits:,}"
+
+
+def shown_threshold(threshold: float) -> str:
+    """A threshold for reading, at least three significant digits; the exact one stands in the files."""
+    return f"{threshold:.2f}" if 1 <= abs(threshold) < 1000 else f"{threshold:.3g}"
+
+
+def claim(point: OperatingPoint) -> str:
+    """What the band asks for."""
+    if point.kind == "capacity":
+        return f"{point.target:,.0f} posts a day"
+    what = "precision at least" if point.kind == "precision" else "recall at least"
+    assert point.confidence is not None
+    return f"{what} {percent(point.target)} ({percent(point.confidence)} confidence)"
+
+
+def verdict(action: str, point: OperatingPoint) -> str:
+    """The answer in one to three sentences."""
+    if point.status != "certified":
+        return f"Not attainable: {_missing(point)}"
+    assert point.threshold is not None
+    opening = f"At {shown_threshold(point.threshold)}, {action} is certified: {claim(point)}."
+    if point.kind == "recall":
+        assert point.precision is not None
+        return f"{opening} {percent(point.precision)} of the posts that it flags violate."
+    if point.recall is None or point.recall_interval is None:
+        return opening
+    low, high = point.recall_interval
+    return f"{opening} It catches {percent(point.recall)} of violations [{percent(low)} to {percent(high)}]."
+
+
+def out_of_order(points: Sequence[tuple[str, OperatingPoint]]) -> list[str]:
+    """What to know where a band further down starts above one before it: no post reaches it first.
+
+    Args:
+        points: title and operating point of a policy's bands, strictest first.
+    """
+    thresholds = [(title, point.threshold) for title, point in points if point.threshold is not None]
+    return [
+        f"{later} starts at {shown_threshold(theirs)}, not below {earlier} at {shown_threshold(first)}: a post that "
+        f"reaches {later} has reached {earlier} before, so {later} never sees a post of its own."
+        for place, (earlier, first) in enumerate(thresholds)
+        for later, theirs in thresholds[place + 1 :]
+        if theirs >= first
+    ]
+
+
+def _missing(point: OperatingPoint) -> str:
+    if point.kind == "capacity":
+        return point.reason
+    asked = f"{claim(point)} could not be shown."
+    if point.labels_needed is None:
+        advice = "These labels give no reason to expect that more of them would do."
+        return f"{asked} {advice if point.kind == 'precision' else point.reason}"
+    more = point.labels_needed - point.n_labelled
+    if more > 0:
+        return f"{asked} Label about {about(more)} more posts drawn the same way."
+    return (
+        f"{asked} It is close: a new golden set of the same size, or a validation split that plans where the test "
+        "begins, may succeed."
+    )

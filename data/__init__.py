@@ -1,0 +1,1 @@
+"""Policies, items, labels, golden sets and media: what everything else stands on."""

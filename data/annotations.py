@@ -1,0 +1,89 @@
+"""Annotations: what people and machines said of an item under a policy version. Long form, never rewritten."""
+
+from pathlib import Path
+
+import polars as pl
+
+from data.errors import Finding, InputError
+from data.policy import Policy
+from data.tables import read_table, rows_where, with_columns_as
+
+ANNOTATION_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "item_id": pl.String,
+    "policy_id": pl.String,
+    "policy_version": pl.String,
+    "annotator_id": pl.String,
+    "source": pl.String,
+    "value": pl.String,
+    "reason_code": pl.String,
+    "round": pl.String,
+    "annotated_at": pl.String,
+}
+REQUIRED = ["item_id", "policy_id", "policy_version", "annotator_id", "source", "value", "round"]
+CHOICES = {
+    "source": ["human", "qa", "appeal", "report", "llm"],
+    "value": ["violating", "not_violating", "unsure", "unreviewable"],
+    "round": ["blind", "adjudication"],
+}
+
+
+def read_annotations(path: str | Path, items: pl.DataFrame, policies: list[Policy]) -> pl.DataFrame:
+    """Read and check an annotations file against the items and policies that it speaks of.
+
+    Returns:
+        The columns of ANNOTATION_SCHEMA and any further ones.
+
+    Raises:
+        InputError: naming file, row, field, value and what was expected.
+    """
+    annotations, findings = check_annotations(path, items, policies)
+    if findings:
+        raise InputError(findings)
+    return annotations
+
+
+def check_annotations(
+    path: str | Path, items: pl.DataFrame, policies: list[Policy]
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """Like `read_annotations`, but returns all findings instead of raising on the first."""
+    frame = read_table(path)
+    if frame.schema.get("annotated_at") not in (None, pl.String):
+        frame = frame.with_columns(pl.col("annotated_at").cast(pl.String))
+    frame, findings = with_columns_as(frame, ANNOTATION_SCHEMA, REQUIRED, path)
+    if findings:
+        return frame, findings
+    for field, allowed in CHOICES.items():
+        findings += rows_where(
+            frame, ~pl.col(field).is_in(allowed).fill_null(False), path, field, f"expected {_either(allowed)}"
+        )
+    findings += rows_where(
+        frame, ~_in(pl.col("item_id"), items["item_id"].to_list()), path, "item_id", "no such item in the items"
+    )
+    known = [policy.policy_id for policy in policies]
+    findings += rows_where(
+        frame,
+        ~_in(pl.col("policy_id"), known),
+        path,
+        "policy_id",
+        f"no such policy; expected {_either(known)}",
+    )
+    # An older version is history that a label migration may still use; a newer one is a mistake.
+    for policy in policies:
+        versions = [version for version in (policy.version, policy.supersedes) if version]
+        findings += rows_where(
+            frame,
+            (pl.col("policy_id") == policy.policy_id) & ~_in(pl.col("policy_version"), versions),
+            path,
+            "policy_version",
+            f"no such version of {policy.policy_id}; expected {_either(versions)}",
+        )
+    findings += rows_where(frame, pl.col("annotator_id").is_null(), path, "annotator_id", "expected who said it")
+    return frame, findings
+
+
+def _in(column: pl.Expr, values: list[str]) -> pl.Expr:
+    return column.is_in(values).fill_null(False)
+
+
+def _either(values: list[str]) -> str:
+    return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"

@@ -1,0 +1,1 @@
+"""Graph, ONNX, scoring, releases and their verification."""

@@ -1,0 +1,163 @@
+"""manifest.json: every file of a release with its digest, and the id that follows from them."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from data.errors import InputError
+from data.files import sha256_of_file, sha256_of_json
+from data.policy import Strict, findings_of
+
+MANIFEST = "manifest.json"
+ID_LENGTH = 16
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path != str(PurePosixPath(path)) or path.startswith("/") or ".." in parts or "\\" in path:
+        raise ValueError("expected a relative path inside the release, with forward slashes")
+    if not path.isprintable():
+        raise ValueError("expected a path of printable characters")
+    return path
+
+
+class FileEntry(Strict):
+    """One file of a release."""
+
+    path: Annotated[str, AfterValidator(_inside)]
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Manifest(Strict):
+    """The content of manifest.json.
+
+    Attributes:
+        release_id: first 16 hex digits of the SHA-256 over the content but for id, time and digest.
+        parent: id of the release that this one follows; None for a first one.
+        created_at: when it was sealed, UTC; the one time of day in a release.
+        toolchain: versions of what sealed it.
+        engines: which models it holds.
+        files: all files but manifest.json, sorted by path.
+        digest: SHA-256 over all of the rest, id and time included.
+    """
+
+    format: Literal["setpoint/release/v1"] = Field(alias="schema")
+    release_id: str = Field(alias="id", pattern=r"^[0-9a-f]{16}$")
+    parent: str | None
+    created_at: str
+    toolchain: dict[str, str]
+    engines: list[str]
+    files: list[FileEntry]
+    digest: str
+
+    def text(self) -> str:
+        """The file's content; no other text is a valid manifest."""
+        content = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def make_manifest(folder: Path, *, created_at: str, toolchain: dict[str, str], engines: list[str]) -> Manifest:
+    """Describe the files that stand in `folder` now."""
+    files = [
+        {"path": path, "sha256": sha256_of_file(folder / path), "size": (folder / path).stat().st_size}
+        for path in sorted(str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file())
+    ]
+    content: dict[str, Any] = {
+        "schema": "setpoint/release/v1",
+        "id": "",
+        "parent": None,
+        "created_at": created_at,
+        "toolchain": toolchain,
+        "engines": engines,
+        "files": files,
+        "digest": "",
+    }
+    content["id"] = id_of(content)
+    content["digest"] = digest_of(content)
+    return Manifest.model_validate(content)
+
+
+def id_of(content: dict[str, Any]) -> str:
+    """The id that follows from a manifest's content."""
+    left_out = ("id", "created_at", "digest")
+    return sha256_of_json({key: value for key, value in content.items() if key not in left_out})[:ID_LENGTH]
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """The digest that follows from a manifest's content."""
+    return sha256_of_json({key: value for key, value in content.items() if key != "digest"})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read manifest.json of a release and check it against itself.
+
+    Raises:
+        InputError: it is missing, not one, or was changed in any byte.
+    """
+    file = folder / MANIFEST
+    if file.is_symlink() or not file.is_file():
+        raise InputError(f"{file}: no such file; expected a release that `setpoint seal` wrote")
+    data = file.read_bytes()
+    try:
+        content = json.loads(data)
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise InputError(findings_of(file, error)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not a JSON file ({type(error).__name__})") from error
+    if data != manifest.text().encode("utf-8", errors="replace"):
+        raise InputError(f"{file}: not written the way that `setpoint seal` writes it; it was changed")
+    if manifest.digest != digest_of(content):
+        raise InputError(f"{file}: its digest does not match its content; it was changed")
+    if manifest.release_id != id_of(content):
+        raise InputError(f"{file}: the id {manifest.release_id} does not follow from its content; it was changed")
+    return manifest
+
+
+def differences(folder: Path, manifest: Manifest) -> list[str]:
+    """What stands in `folder` otherwise than the manifest says, a sentence each; [] if nothing does."""
+    problems = []
+    found: set[str] = set()
+    for path, kind in _walk(folder):
+        if kind != "file":
+            problems.append(f"{path}: a {kind}; a release holds plain files only")
+        found.add(path)
+    entries = {entry.path: entry for entry in manifest.files}
+    if len(entries) != len(manifest.files):
+        problems.append(f"{MANIFEST}: lists a file twice")
+    problems += [f"{path}: not in the manifest" for path in sorted(found - entries.keys() - {MANIFEST})]
+    problems += [f"{path}: missing" for path in sorted(entries.keys() - found)]
+    for path in sorted(found & entries.keys()):
+        file, entry = folder / path, entries[path]
+        if file.is_symlink() or not file.is_file():
+            continue
+        size = file.stat().st_size
+        if size != entry.size:
+            problems.append(f"{path}: {size:,} bytes, the manifest says {entry.size:,}")
+        elif sha256_of_file(file) != entry.sha256:
+            problems.append(f"{path}: its digest does not match the manifest; it was changed")
+    return problems
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, str]]:
+    """All that is not a plain folder, as (path, kind); links are not followed."""
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        with os.scandir(current) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
+            if not inside and current != folder:
+                yield current.relative_to(folder).as_posix(), "folder without a file"
+            for entry in inside:
+                path = Path(entry.path).relative_to(folder).as_posix()
+                if entry.is_symlink():
+                    yield path, "link"
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    yield path, "file" if entry.is_file(follow_symlinks=False) else "special file"

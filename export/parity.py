@@ -1,0 +1,205 @@
+"""Numeric parity: the exported model against the trained network, on real items, at shapes that exports get wrong.
+
+Whether decisions agree is another question, asked on the golden set when a release is made.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from data.errors import InputError
+from data.media import Frames, MediaError, load_frames
+from data.policy import Strict
+from data.text import compose_text, tokenize
+from export.batch import Batch, collate
+from export.runtimes import Outputs, Runtime
+
+# B batch, P policies, L tokens
+
+BATCH_SIZES = (1, 2, 3, 7)
+
+
+class ShapeParity(Strict):
+    """Parity at one shape of the inputs."""
+
+    batch: int
+    frames: int
+    tokens: int
+    max_logit_difference: float
+    max_probability_difference: float
+    min_cosine: float
+
+
+class Parity(Strict):
+    """The content of reports/parity.json.
+
+    Attributes:
+        items: real items that the inputs were made of.
+        tolerance: largest logit difference that was allowed.
+        min_cosine: of the logits of one item; -1 to 1.
+    """
+
+    format: Literal["setpoint/parity/v1"] = Field(alias="schema")
+    reference: str
+    exported: str
+    items: int
+    tolerance: float
+    max_logit_difference: float
+    max_probability_difference: float
+    min_cosine: float
+    shapes: list[ShapeParity]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Real items, decoded.
+
+    Attributes:
+        clips: frames of each item.
+        texts: text of each item, '' where it has none.
+    """
+
+    clips: list[Frames]
+    texts: list[str]
+
+
+def read_samples(runtime: Runtime, items: pl.DataFrame, count: int) -> Samples:
+    """Decode up to `count` items, spread evenly over the table and, where there are both, over photos and clips.
+
+    Raises:
+        InputError: none of the items chosen can be read.
+    """
+    kinds = items.partition_by("media_type", maintain_order=True)
+    chosen = pl.concat([_spread(kind, -(-count // len(kinds))) for kind in kinds])
+    clips, texts, reasons = [], [], []
+    columns = ["item_id", "media", "media_type", "caption", "ocr_text", "asr_text"]
+    for item_id, media, media_type, *text in chosen.select(columns).iter_rows():
+        try:
+            clips.append(load_frames(media, media_type, runtime.preprocessing))
+            texts.append(compose_text(*text))
+        except MediaError as error:
+            reasons.append(f"item {item_id!r}: {error}")
+    if not clips:
+        raise InputError("no item of the parity sample can be read: " + "; ".join(reasons[:3]))
+    return Samples(clips, texts)
+
+
+def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch]:
+    """The samples as they are, then recombined: batches of 1, 2, 3 and 7, few and many frames, short and long
+    texts, and rows without visual, without text and without either.
+    """
+    settings = runtime.preprocessing
+    size = max(BATCH_SIZES)
+    for first in range(0, len(samples.clips), size):
+        rows = range(first, min(first + size, len(samples.clips)))
+        yield _batch(runtime, [samples.clips[row] for row in rows], [samples.texts[row] for row in rows])
+    everything = " ".join(text for text in samples.texts if text) or "no item has a text"
+    frame_counts = sorted({1, min(2, settings.num_frames), settings.num_frames})
+    for batch_size in BATCH_SIZES:
+        for num_frames in frame_counts:
+            clips = [_clip_of(samples, row, num_frames) for row in range(batch_size)]
+            # A text longer than any item's in the first row, short ones in the others.
+            texts = [everything, *(samples.texts[row % len(samples.texts)] for row in range(1, batch_size))]
+            if num_frames > 1:
+                texts[0] = everything[:12]
+            if batch_size > 2:
+                clips[1], texts[2] = _no_frames(settings.height, settings.width), ""
+            if batch_size > 3:
+                clips[3], texts[3] = clips[1], ""
+            yield _batch(runtime, clips, texts)
+
+
+def measure_parity(
+    reference: Runtime, exported: Runtime, batches: Iterable[Batch], *, items: int, tolerance: float
+) -> Parity:
+    """Run both on all batches.
+
+    Raises:
+        InputError: some logit differs by more than `tolerance`, or is no finite number.
+    """
+    shapes = [_compare(reference.run(batch), _run(exported, batch), batch) for batch in batches]
+    worst = max(shapes, key=lambda shape: shape.max_logit_difference)
+    parity = Parity(
+        schema="setpoint/parity/v1",
+        reference=reference.name,
+        exported=exported.name,
+        items=items,
+        tolerance=tolerance,
+        max_logit_difference=worst.max_logit_difference,
+        max_probability_difference=max(shape.max_probability_difference for shape in shapes),
+        min_cosine=min(shape.min_cosine for shape in shapes),
+        shapes=shapes,
+    )
+    if worst.max_logit_difference > tolerance:
+        raise InputError(
+            f"the exported model differs from the checkpoint by {worst.max_logit_difference:.3g} in a logit "
+            f"(batch {worst.batch}, {worst.frames} frames, {worst.tokens} tokens; cosine {worst.min_cosine:.4f}), "
+            f"tolerance={tolerance:g}; nothing was written. The exporter does not render an encoder faithfully: "
+            "try another opset, or another encoder"
+        )
+    return parity
+
+
+def _run(exported: Runtime, batch: Batch) -> Outputs:
+    try:
+        return exported.run(batch)
+    except Exception as error:  # ONNX Runtime raises a class of its own for each status
+        shape = f"batch {batch.frames.shape[0]}, {batch.frames.shape[1]} frames, {batch.token_ids.shape[1]} tokens"
+        raise InputError(f"the exported model fails at {shape}, where the checkpoint does not: {error}") from error
+
+
+def _compare(reference: Outputs, exported: Outputs, batch: Batch) -> ShapeParity:
+    difference_BP = np.abs(reference.logits.astype(np.float64) - exported.logits)
+    # A logit that is no number on either side counts as a difference that no tolerance allows.
+    largest = float(np.where(np.isfinite(difference_BP), difference_BP, np.finfo(np.float64).max).max())
+    probabilities_BP = np.abs(reference.probabilities.astype(np.float64) - exported.probabilities)
+    return ShapeParity(
+        batch=batch.frames.shape[0],
+        frames=batch.frames.shape[1],
+        tokens=batch.token_ids.shape[1],
+        max_logit_difference=largest,
+        max_probability_difference=float(np.nan_to_num(probabilities_BP, nan=1.0).max()),
+        min_cosine=float(_cosines(reference.logits, exported.logits).min()),
+    )
+
+
+def _cosines(left_BP: NDArray[np.float32], right_BP: NDArray[np.float32]) -> NDArray[np.float64]:
+    left, right = left_BP.astype(np.float64), right_BP.astype(np.float64)
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    same = (left == right).all(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = np.nan_to_num((left * right).sum(1) / norms, nan=-1.0)
+    return np.where(same, 1.0, cosines.clip(-1, 1))
+
+
+def _batch(runtime: Runtime, clips: list[Frames], texts: list[str]) -> Batch:
+    settings = runtime.preprocessing
+    token_ids, token_mask = tokenize(runtime.tokenizer, texts, settings.max_tokens)
+    size = (settings.height, settings.width)
+    return collate(clips, token_ids, token_mask, size=size, pad_token_id=runtime.pad_token_id)
+
+
+def _clip_of(samples: Samples, first: int, num_frames: int) -> Frames:
+    """`num_frames` real frames, of as many items as that takes, half a second apart."""
+    count = len(samples.clips)
+    frames: list[NDArray[np.uint8]] = []
+    row = first
+    while len(frames) < num_frames:
+        frames += list(samples.clips[row % count].frames)[: num_frames - len(frames)]
+        row += 1
+    times = (np.arange(num_frames) / 2).astype(np.float32)
+    return Frames(np.stack(frames), times)
+
+
+def _no_frames(height: int, width: int) -> Frames:
+    return Frames(np.zeros((0, 3, height, width), np.uint8), np.zeros(0, np.float32))
+
+
+def _spread(items: pl.DataFrame, count: int) -> pl.DataFrame:
+    count = min(count, len(items))
+    return items.gather([place * len(items) // count for place in range(count)])

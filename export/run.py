@@ -1,0 +1,133 @@
+"""The verb `export`: a checkpoint in, a model folder out, proven to compute what the checkpoint does."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import onnx
+from pydantic import Field
+
+from data.files import atomic_folder, sha256_of_file, write_json
+from data.items import read_items
+from data.summary import Summary
+from export.contract import Contract, contract_of
+from export.decision_head import model_digest
+from export.model_folder import (
+    EncoderSource,
+    ModelRecord,
+    PolicyOutput,
+    PrecisionFile,
+    preprocess_content,
+    write_tokenizer,
+)
+from export.onnx_export import export_onnx, save_onnx
+from export.parity import Parity, batches_of_many_shapes, measure_parity, read_samples
+from export.runtimes import OnnxRuntime, TorchRuntime
+from train.checkpoint import TrainedModel
+
+ONNX_FILE = "onnx/fp32/model.onnx"
+
+
+def export(
+    *,
+    checkpoint: Path,
+    split: Path,
+    out: Path,
+    parity_items: Annotated[int, Field(ge=1)] = 32,
+    tolerance: Annotated[float, Field(gt=0)] = 1e-3,
+    opset: Annotated[int, Field(ge=18, le=22)] = 20,
+    threads: Annotated[int, Field(ge=0)] = 0,
+) -> Summary:
+    """Write the model folder of a checkpoint: contract, preprocessing, ONNX fp32, tokenizer, parity report.
+
+    The folder appears when the ONNX has given the checkpoint's logits on real validation items at many shapes,
+    and not before. The same checkpoint gives the same bytes.
+
+    Args:
+        checkpoint: a .ckpt file that `train` wrote.
+        split: folder that `split` wrote; its validation items are the parity sample.
+        out: folder to write, replaced as a whole.
+        parity_items: validation items in the parity sample.
+        tolerance: largest difference of a logit between checkpoint and ONNX.
+        opset: ONNX opset.
+        threads: threads of one operator while parity is measured; 0 leaves the choice to the runtimes.
+
+    Raises:
+        InputError: a file is missing or wrong, the network cannot be exported, or it computes something else.
+    """
+    items_file = split / "validation" / "items.parquet"
+    items = read_items(items_file)
+    reference = TorchRuntime(checkpoint, threads=threads)
+    trained = reference.trained
+    samples = read_samples(reference, items, parity_items)
+    contract = contract_of(
+        height=trained.preprocessing.height,
+        width=trained.preprocessing.width,
+        vocabulary_size=max(1, reference.tokenizer.get_vocab_size()),
+        pad_token_id=reference.pad_token_id,
+        policy_count=len(trained.policies),
+    )
+    graph = export_onnx(trained.network, contract, opset=opset)
+    with atomic_folder(out) as folder:
+        _write_model(folder, trained, contract, graph)
+        parity = measure_parity(
+            reference,
+            OnnxRuntime(folder, threads=threads),
+            batches_of_many_shapes(reference, samples),
+            items=len(samples.clips),
+            tolerance=tolerance,
+        )
+        write_json(folder / "reports" / "parity.json", parity.model_dump(mode="json", by_alias=True))
+        size = (folder / ONNX_FILE).stat().st_size
+    return Summary(f"export: model {model_digest(graph)[:12]}, {size / 1e6:.0f} MB", [out], _lines(parity))
+
+
+def _write_model(folder: Path, trained: TrainedModel, contract: Contract, graph: onnx.ModelProto) -> None:
+    save_onnx(graph, folder / ONNX_FILE)
+    write_json(folder / "contract.json", contract.model_dump(mode="json", by_alias=True))
+    write_json(folder / "preprocess.json", preprocess_content(trained.preprocessing))
+    write_tokenizer(folder, trained.tokenizer)
+    record = _record(trained, graph, sha256_of_file(folder / ONNX_FILE))
+    write_json(folder / "model.json", record.model_dump(mode="json", by_alias=True))
+
+
+def _record(trained: TrainedModel, graph: onnx.ModelProto, sha256: str) -> ModelRecord:
+    digest = model_digest(graph)
+    settings = {"image": trained.record.model.image, "text": trained.record.model.text}
+    return ModelRecord(
+        schema="setpoint/model/v1",
+        model_digest=digest,
+        opset=next(entry.version for entry in graph.opset_import if entry.domain == ""),
+        policies=[
+            PolicyOutput(policy_id=policy.policy_id, version=policy.version, evidence=policy.evidence)
+            for policy in trained.policies
+        ],
+        precisions={"fp32": PrecisionFile(file=ONNX_FILE, sha256=sha256, model_digest=digest)},
+        checkpoint_digest=trained.digest,
+        data_digests=trained.record.data,
+        encoders={
+            name: EncoderSource(source=public_source(setting.source), digest=described["digest"])
+            for name, setting in settings.items()
+            if setting is not None and (described := trained.record.encoders[name]) is not None
+        },
+        toolchain={name: version(name) for name in ("torch", "transformers", "timm", "onnx", "onnxscript")},
+    )
+
+
+def public_source(source: str) -> str:
+    """An encoder's source without the place of a local folder.
+
+    >>> public_source("/home/ann/encoders/vit-b"), public_source("google/vit-base"), public_source("package:lite0")
+    ('folder:vit-b', 'google/vit-base', 'package:lite0')
+    """
+    is_name = source.startswith("package:") or re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source)
+    return source if is_name and not Path(source).is_dir() else f"folder:{Path(source).name}"
+
+
+def _lines(parity: Parity) -> list[str]:
+    return [
+        f"largest difference to the checkpoint on {parity.items} validation items at {len(parity.shapes)} shapes: "
+        f"{parity.max_logit_difference:.2g} in a logit, {parity.max_probability_difference:.2g} in a probability, "
+        f"cosine at least {parity.min_cosine:.6f}"
+    ]

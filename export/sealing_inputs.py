@@ -1,0 +1,157 @@
+"""What goes into a release, read and checked against each other: no threshold is sealed with files of another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import onnx
+
+from calibrate.operating_points_file import OperatingPointsFile, load_operating_points
+from data.errors import Finding, InputError
+from data.files import existing_file, existing_folder
+from data.golden import GoldenSet, load_golden
+from data.policy import Band, Policy, load_policies
+from export.contract import mismatches
+from export.decision_head import load_onnx, model_digest
+from export.model_folder import ModelFolder, read_model_folder
+
+PRECISION = "fp32"
+POINTS = "operating_points.json"
+
+
+@dataclass(frozen=True, eq=False)
+class SealingInputs:
+    """The parts of a release that belong together.
+
+    Attributes:
+        model: what `export` wrote.
+        graph: its fp32 ONNX.
+        calibration: folder that `calibrate` wrote.
+        points: its operating points.
+        golden: the golden set that they were certified on.
+        policies: sorted by policy_id, the order of the model's outputs.
+    """
+
+    model: ModelFolder
+    graph: onnx.ModelProto
+    calibration: Path
+    points: OperatingPointsFile
+    golden: GoldenSet
+    policies: list[Policy]
+
+
+def read_sealing_inputs(*, model: Path, calibration: Path, golden: Path, policies: Path) -> SealingInputs:
+    """Read model, calibration, golden set and policies.
+
+    Raises:
+        InputError: a file is missing or wrong, or they do not belong together: with all reasons.
+    """
+    folder = read_model_folder(model)
+    onnx_file = folder.onnx_file(PRECISION)
+    graph = load_onnx(onnx_file)
+    if model_digest(graph) != folder.record.precisions[PRECISION].model_digest:
+        raise InputError(f"{onnx_file}: its model digest does not match model.json; export the model again")
+    wrong = mismatches(folder.contract, graph)
+    if wrong:
+        raise InputError(f"{onnx_file}: not what contract.json says: {'; '.join(wrong)}")
+    calibration = existing_folder(calibration)
+    inputs = SealingInputs(
+        model=folder,
+        graph=graph,
+        calibration=calibration,
+        points=load_operating_points(calibration),
+        golden=load_golden(golden),
+        policies=load_policies(policies),
+    )
+    for path in (calibration / "report" / "index.html", folder.folder / "reports" / "parity.json"):
+        existing_file(path)
+    findings = [
+        *_other_model(inputs),
+        *_other_golden_set(inputs),
+        *_other_policies(inputs, policies),
+    ]
+    if findings:
+        raise InputError(findings)
+    return inputs
+
+
+def _other_model(inputs: SealingInputs) -> Iterator[Finding]:
+    file, scores = inputs.calibration / POINTS, inputs.points.scores
+    digest = inputs.model.record.precisions[PRECISION].model_digest
+    if scores.model_digest != digest:
+        problem = f"certified for another model, this one is {digest[:12]}…; score and calibrate again with it"
+        yield Finding(file, problem, None, "scores.model_digest", scores.model_digest or "none")
+    if scores.scale != "logit":
+        yield Finding(file, "thresholds must be on logits, as the graph compares", None, "scores.scale", scores.scale)
+    runtime = scores.runtime or "none"
+    if not (runtime.startswith("onnxruntime-") and runtime.endswith(f"-{PRECISION}")):
+        problem = f"the release serves ONNX Runtime in {PRECISION}; certify on scores of that engine"
+        yield Finding(file, problem, None, "scores.runtime", runtime)
+
+
+def _other_golden_set(inputs: SealingInputs) -> Iterator[Finding]:
+    file, record = inputs.calibration / POINTS, inputs.points.golden_set
+    if record.digest != inputs.golden.digest:
+        problem = (
+            f"certified on another golden set, the one given is {inputs.golden.name} ({inputs.golden.digest[:12]}…); "
+            "give that one, or calibrate again"
+        )
+        yield Finding(file, problem, None, "golden_set.digest", record.digest)
+    today = datetime.now(UTC).date()
+    expires_at = inputs.golden.record.expires_at
+    if expires_at is not None and expires_at < today:
+        problem = "the golden set has expired; label a new one and calibrate again"
+        yield Finding(inputs.golden.folder / "golden.yaml", problem, None, "expires_at", expires_at.isoformat())
+    for place, policy in enumerate(inputs.points.policies):
+        for number, band in enumerate(policy.bands):
+            if band.status == "expired":
+                field = f"policies.{place}.bands.{number}.status"
+                yield Finding(file, "this operating point has expired; calibrate again", None, field, band.status)
+
+
+def _other_policies(inputs: SealingInputs, folder: Path) -> Iterator[Finding]:
+    file = inputs.calibration / POINTS
+    given = {policy.policy_id: policy.version for policy in inputs.policies}
+    certified = {policy.policy_id: policy.policy_version for policy in inputs.points.policies}
+    places = (
+        (file, "policies", certified, "calibrate again"),
+        (inputs.model.folder / "model.json", "policies", inputs.model.record.policy_versions, "train for it"),
+        (
+            inputs.golden.folder / "golden.yaml",
+            "policy_versions",
+            inputs.golden.record.policy_versions,
+            "label for it",
+        ),
+    )
+    for where, field, found, remedy in places:
+        if found == given and list(found) != list(given) and where != inputs.golden.folder / "golden.yaml":
+            yield Finding(where, f"policies stand in another order than {', '.join(given)}", None, field, list(found))
+        for policy_id in sorted(given.keys() | found.keys()):
+            if policy_id not in given:
+                if where.name != "golden.yaml":
+                    yield Finding(where, f"{folder} has no policy {policy_id}", None, field, policy_id)
+            elif found.get(policy_id) != given[policy_id]:
+                problem = f"{policy_id} is at version {given[policy_id]} in {folder}; {remedy}"
+                yield Finding(where, problem, None, field, found.get(policy_id, "missing"))
+    for policy in inputs.policies:
+        record = next((each for each in inputs.points.policies if each.policy_id == policy.policy_id), None)
+        if record is None:
+            continue
+        asked = [_claim(band) for band in policy.bands]
+        answered = [(band.action, band.queue, band.kind, band.target, band.confidence) for band in record.bands]
+        if asked != answered:
+            problem = (
+                f"the bands of {policy.policy_id} in {folder} are not those that were certified; calibrate again"
+            )
+            yield Finding(file, problem, None, "policies", answered)
+
+
+def _claim(band: Band) -> tuple[str, str | None, str, float, float | None]:
+    target = {
+        "precision": band.target_precision,
+        "recall": band.target_recall,
+        "capacity": band.capacity_per_day,
+    }[band.kind]
+    assert target is not None
+    return band.action, band.queue, band.kind, float(target), band.confidence

@@ -1,0 +1,199 @@
+"""The verb `verify`: a release is what was sealed, down to the byte, and decides what its certificates say.
+
+A release may come from anywhere: whatever stands in it, the answer is a list of reasons, never a traceback.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import onnx
+from onnx.external_data_helper import uses_external_data
+
+from calibrate.operating_points_file import load_operating_points
+from data.errors import InputError
+from data.files import existing_folder, read_json, sha256_of_file
+from data.summary import Summary
+from export.contract import mismatches, read_contract
+from export.decision_head import DECISION_NAMES, model_digest, read_decision
+from export.decisions import ServedPolicies, read_served_policies
+from export.manifest import ID_LENGTH, differences, read_manifest
+from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
+from export.parity import Parity
+from export.replay import disagreements, read_exchange, read_replay
+from export.runtimes import OnnxRuntime
+from export.sealing_inputs import POINTS, PRECISION
+
+ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
+LARGEST_ONNX = 2**31
+SHOWN_REASONS = 200
+
+Check = Callable[[Path], Iterator[str]]
+
+
+def verify(*, release: Path) -> Summary:
+    """Check a release: its bytes, its records, its graph, and its answers to the golden inputs.
+
+    Bytes come first; where they differ from the manifest nothing in the folder is opened any further.
+
+    Args:
+        release: folder of the release.
+
+    Returns:
+        A summary with every reason; `ok` is False when there is any.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    folder = existing_folder(release)
+    reasons = list(_guarded("manifest", _check_bytes, folder))
+    if reasons:
+        reasons.append("the content was not checked, because the bytes are not those that were sealed")
+    else:
+        for name, check in CHECKS.items():
+            reasons += _guarded(name, check, folder)
+            if reasons and name == "ONNX":  # nothing that follows would be told from this
+                break
+    if reasons:
+        shown = [_printable(reason) for reason in reasons[:SHOWN_REASONS]]
+        if len(reasons) > len(shown):
+            shown.append(f"… and {len(reasons) - len(shown):,} more")
+        return Summary(f"verify: FAILED, {folder.name} is not a release to serve", [], shown, ok=False)
+    manifest = read_manifest(folder)
+    expires_at = read_served_policies(folder / "policies.json").golden_set.expires_at
+    expired = expires_at is not None and expires_at < datetime.now(UTC).date().isoformat()
+    return Summary(
+        f"verify: passed, release {manifest.release_id}",
+        [],
+        [
+            f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
+            f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags; not signed",
+            *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
+        ],
+    )
+
+
+def _guarded(name: str, check: Check, folder: Path) -> Iterator[str]:
+    try:
+        yield from check(folder)
+    except InputError as error:
+        yield str(error)
+    except Exception as error:  # hostile content fails in every library's own way
+        first_line = (str(error).splitlines() or [""])[0][:300]
+        yield f"{name}: cannot be checked ({type(error).__name__}: {first_line})"
+
+
+def _printable(reason: str) -> str:
+    """Names in a foreign folder may hold what a terminal would obey."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in reason)
+
+
+def _check_bytes(folder: Path) -> Iterator[str]:
+    manifest = read_manifest(folder)
+    name = folder.resolve().name
+    looks_like_id = len(name) == ID_LENGTH and set(name) <= set("0123456789abcdef")
+    if looks_like_id and name != manifest.release_id:
+        yield f"{folder}: the folder is named {name}, the release is {manifest.release_id}"
+    yield from differences(folder, manifest)
+
+
+def _check_records(folder: Path) -> Iterator[str]:
+    """Every JSON file has its schema; contract, preprocessing and tokenizer can be read."""
+    model = read_model_folder(folder)
+    read_preprocessing(folder / "preprocess.json")
+    read_tokenizer(folder)
+    Parity.model_validate(read_json(folder / "reports" / "parity.json"))
+    served = read_served_policies(folder / "policies.json")
+    files = {name: entry.file for name, entry in model.record.precisions.items()}
+    if files != {PRECISION: ONNX_FILE}:
+        yield f"model.json: names the models {files}, expected {ONNX_FILE}"
+    expected = [(policy.policy_id, policy.version) for policy in model.record.policies]
+    if [(policy.policy_id, policy.version) for policy in served.policies] != expected:
+        yield "policies.json: its policies, or their order, are not those of model.json"
+    for problem in _against_certificates(folder, served):
+        yield f"policies.json: {problem}"
+    bom = read_json(folder / "sbom.cdx.json")
+    hashes = bom["metadata"]["component"]["hashes"]
+    if bom["bomFormat"] != "CycloneDX" or hashes[0]["content"] != sha256_of_file(folder / ONNX_FILE):
+        yield "sbom.cdx.json: not a CycloneDX file of this model"
+
+
+def _against_certificates(folder: Path, served: ServedPolicies) -> Iterator[str]:
+    points = load_operating_points(folder / "reports" / "decisions" / POINTS)
+    if served.scores != points.scores or served.golden_set != points.golden_set:
+        yield "scores or golden set are not those of the operating points"
+    if points.scores.model_digest != served.model_digest:
+        yield "the operating points are for another model"
+    mine = [
+        (policy.policy_id, policy.version, [band.model_dump(exclude={"index"}) for band in policy.bands])
+        for policy in served.policies
+    ]
+    theirs = [
+        (policy.policy_id, policy.policy_version, [band.model_dump() for band in policy.bands])
+        for policy in points.policies
+    ]
+    if mine != theirs:
+        yield "policies, bands or thresholds are not those of the operating points"
+
+
+def _check_onnx(folder: Path) -> Iterator[str]:
+    """The graph is whole, holds its weights, has the contract's tensors, and decides as policies.json says."""
+    file = folder / ONNX_FILE
+    if file.stat().st_size > LARGEST_ONNX:
+        yield f"{ONNX_FILE}: larger than an ONNX file can be"
+        return
+    graph = onnx.load(file, load_external_data=False)
+    if any(uses_external_data(tensor) for tensor in _all_tensors(graph)):
+        yield f"{ONNX_FILE}: keeps weights in other files"
+        return
+    onnx.checker.check_model(graph, full_check=True)
+    contract = read_contract(folder / "contract.json")
+    yield from (f"{ONNX_FILE}, against contract.json: {each}" for each in mismatches(contract, graph))
+    served = read_served_policies(folder / "policies.json")
+    if model_digest(graph) != served.model_digest:
+        yield f"{ONNX_FILE}: its model digest is not that of policies.json"
+    found, expected = read_decision(graph), served.decision()
+    for name, attribute in zip(
+        DECISION_NAMES, ("platt_scale", "platt_offset", "thresholds", "band_policy"), strict=True
+    ):
+        if getattr(found, attribute).tobytes() != getattr(expected, attribute).tobytes():
+            yield f"{ONNX_FILE}: {name} is not what policies.json says"
+
+
+def _check_replay(folder: Path) -> Iterator[str]:
+    """The golden inputs give the expected answers in ONNX Runtime."""
+    runtime = OnnxRuntime(folder)
+    replay = read_replay(folder / "golden")
+    served = read_served_policies(folder / "policies.json")
+    if replay.golden_digest != served.golden_set.digest:
+        yield "golden/replay.json: from another golden set than the operating points"
+    names = sorted(path.name for path in (folder / "golden").iterdir())
+    if names != sorted([*(f"{place:04d}.safetensors" for place in range(len(replay.item_ids))), "replay.json"]):
+        yield "golden/: its files are not those that replay.json lists"
+        return
+    decision = served.decision()
+    for place, item_id in enumerate(replay.item_ids):
+        batch, expected = read_exchange(folder / "golden", place)
+        problems = disagreements(expected, runtime.run(batch), replay)
+        if (decision.apply(expected.logits)[1] != expected.flags).any():
+            problems.append("the expected flags do not follow from the thresholds in policies.json")
+        yield from (f"golden/{place:04d}.safetensors, item {item_id!r}: {problem}" for problem in problems)
+
+
+def _all_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Initialisers and constants, those of subgraphs and functions too."""
+    waiting = [graph.graph]
+    nodes = [node for function in graph.functions for node in function.node]
+    while waiting or nodes:
+        if waiting:
+            inner = waiting.pop()
+            yield from inner.initializer
+            nodes += inner.node
+            continue
+        for attribute in nodes.pop().attribute:
+            yield from [attribute.t, *attribute.tensors]
+            waiting += [attribute.g] if attribute.HasField("g") else []
+            waiting += attribute.graphs
+
+
+CHECKS: dict[str, Check] = {"records": _check_records, "ONNX": _check_onnx, "golden replay": _check_replay}

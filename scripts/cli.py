@@ -1,0 +1,182 @@
+"""`setpoint VERB key=value …`: finds the verb, lets Hydra compose its config, runs it, says what came of it.
+
+Exit codes: 0 done; 1 a finding (of validate or verify); 2 wrong input; 70 a bug, with its traceback.
+Nothing heavy is imported before a verb runs: `setpoint --help` answers at once.
+"""
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb
+
+DONE, FINDING, WRONG_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+
+# A failing command leaves nothing behind: verbs write their own outputs, Hydra writes none and logs none.
+HYDRA_SETTINGS = [
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra.sweep.dir=${root}",
+    "hydra.sweep.subdir=.",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit code.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return DONE
+    name, *rest = arguments
+    verb = find_verb(name)
+    if verb is None:
+        names = [each.name for verbs in VERBS.values() for each in verbs]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`setpoint --help` lists them"
+        return _refuse(f"setpoint: no verb {name!r}; {hint}")
+    if any(argument in ("-h", "--help") for argument in rest):
+        print(verb_help(verb))
+        return DONE
+    hidden = _hidden_package()
+    if hidden is not None:
+        return _refuse(hidden)
+    return _guarded(lambda: _run_hydra(verb, rest))
+
+
+def overview() -> str:
+    """The text of `setpoint --help`."""
+    lines = ["Setpoint: classifiers for content policies, with thresholds that hold.", ""]
+    lines += ["usage: setpoint VERB key=value …", ""]
+    for user, verbs in VERBS.items():
+        lines.append(f"{user}:")
+        lines += [f"  {verb.name:<10} {verb.line}" for verb in verbs]
+        lines.append("")
+    lines.append(
+        "`setpoint VERB --help` lists a verb's keys; `--cfg job` shows their values; `-m` sweeps over lists."
+    )
+    return "\n".join(lines)
+
+
+def verb_help(verb: Verb) -> str:
+    """The text of `setpoint VERB --help`: its config file, whose comments describe the keys."""
+    text = (CONFIGS / f"{verb.name}.yaml").read_text(encoding="utf-8")
+    blocks = text.split("\n\n", 1)
+    groups = sorted(
+        folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and f"- {folder.name}:" in f"{text} - data:"
+    )
+    lines = [f"setpoint {verb.name}: {verb.line}", "", f"usage: setpoint {verb.name} key=value …", ""]
+    for group in groups:
+        options = sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
+        lines.append(f"  {group}={'|'.join(options)}")
+    return "\n".join([*lines, "", "keys and their defaults:", "", blocks[-1].rstrip()])
+
+
+def _run_hydra(verb: Verb, overrides: list[str]) -> int:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import DictConfig, OmegaConf
+
+    def sweep_suffix() -> str:
+        settings = HydraConfig.get()
+        return f"/{settings.job.num}" if settings.mode == RunMode.MULTIRUN else ""
+
+    OmegaConf.register_new_resolver("sweep_suffix", sweep_suffix, replace=True)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let its errors reach _guarded, which words them
+    codes: list[int] = []
+
+    def job(config: DictConfig) -> None:
+        codes.append(_guarded(lambda: _report(verb, config)))
+
+    sys.argv = [f"setpoint {verb.name}", *HYDRA_SETTINGS, *overrides]
+    hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=verb.name)(job)()
+    return max(codes, default=DONE)
+
+
+def _report(verb: Verb, config: object) -> int:
+    summary = call(verb, config)  # type: ignore[arg-type]
+    for line in summary.lines:
+        print(line)
+    print(summary.title)
+    for path in summary.written:
+        print(f"  {_shown(path)}")
+    return DONE if summary.ok else FINDING
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from data.errors import InputError
+
+    try:
+        return work()
+    except InputError as error:
+        return _refuse(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _refuse(_first_words(error))
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            return _bug()
+        place = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{place}{error.strerror or error}; nothing half-written was left, run the command again")
+    except KeyboardInterrupt:
+        print("interrupted; the next run continues or starts afresh", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:
+        return _bug()
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print("setpoint: this is a bug; please report it with the lines above", file=sys.stderr)
+    return BUG
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return WRONG_INPUT
+
+
+def _first_words(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:4]).rstrip(".") if lines else type(error).__name__
+    cause = error.__cause__
+    if cause is not None and "not in struct" in str(cause):
+        key = str(cause).split("'")[1]
+        text = f"unknown key {key!r}; `--help` lists the keys"
+    return text
+
+
+def _hidden_package() -> str | None:
+    import data
+
+    expected = CONFIGS.parent / "data" / "__init__.py"
+    found = Path(data.__file__ or "nowhere")
+    if found.resolve() != expected.resolve():
+        return f"the package 'data' of Setpoint is hidden by {found}; run from another folder or rename that package"
+    return None
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+if __name__ == "__main__":
+    main()

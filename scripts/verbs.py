@@ -1,0 +1,114 @@
+"""The verbs: who uses them, what they do in a line, which function they are, and how they are called."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from data.summary import Summary
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+WORKSPACE_KEYS = ("project", "root", "data")  # of configs/workspace.yaml: for interpolation, no verb's arguments
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb; its function's keyword arguments are the keys of `configs/NAME.yaml`."""
+
+    name: str
+    line: str
+    function: str
+
+
+VERBS: dict[str, list[Verb]] = {
+    "to look around": [
+        Verb("demo", "everything below on generated posts, in minutes", "scripts.demo:demo"),
+    ],
+    "for the ML engineer": [
+        Verb(
+            "validate", "say all that is wrong with items, annotations, policies, media", "data.validation:validate"
+        ),
+        Verb("split", "train, validation and golden parts that share no creator or cluster", "data.splits:split"),
+        Verb("train", "fine-tune a classifier for all policies", "train.run:train"),
+        Verb("export", "write the serving graph as ONNX and prove that it decides alike", "export.run:export"),
+        Verb("score", "raw scores of items by a checkpoint, an exported model or a release", "export.score:score"),
+    ],
+    "for the policy lead": [
+        Verb("golden", "freeze a labelled sample as a golden set", "data.golden:golden"),
+        Verb("calibrate", "find the thresholds that hold, with curves and a page to read", "calibrate.run:calibrate"),
+    ],
+    "for the serving team": [
+        Verb("seal", "put model, thresholds and evidence into one release", "export.release:seal"),
+        Verb("verify", "check a release: every byte, every decision", "export.verify:verify"),
+    ],
+}
+
+
+def find_verb(name: str) -> Verb | None:
+    """The verb of this name, or None."""
+    return next((verb for verbs in VERBS.values() for verb in verbs if verb.name == name), None)
+
+
+def call(verb: Verb, config: "DictConfig") -> "Summary":
+    """Check a composed config against the verb's signature and run the verb.
+
+    Raises:
+        InputError: a value is missing, of the wrong type, or refused by the verb.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+    from pydantic import ValidationError, validate_call
+
+    from data.errors import InputError
+    from data.policy import findings_of
+
+    module, _, name = verb.function.partition(":")
+    try:
+        arguments: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        arguments = {key: value for key, value in arguments.items() if key not in WORKSPACE_KEYS}
+        missing = sorted(key for key, value in arguments.items() if value == "???")
+        if missing:
+            raise InputError(f"{verb.name}: {_ask_for(missing)}")
+    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+        keys = [key for key in config if key not in WORKSPACE_KEYS and _is_missing(config, str(key))]
+        raise InputError(f"{verb.name}: {_ask_for([str(key) for key in keys])}") from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{verb.name}: {str(error).splitlines()[0]}") from error
+
+    function: Callable[..., Summary] = getattr(importlib.import_module(module), name)
+    checked = validate_call(function, config={"coerce_numbers_to_str": True})
+    try:
+        return checked(**arguments)
+    except ValidationError as error:
+        if error.title != name:
+            raise
+        raise InputError(findings_of(f"setpoint {verb.name}", error)) from error
+
+
+def run_verb(name: str, overrides: list[str]) -> "Summary":
+    """Compose `configs/NAME.yaml` with overrides and run the verb in this process, as the command line would."""
+    from hydra import compose, initialize_config_dir
+
+    verb = find_verb(name)
+    assert verb is not None, name
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose(name, overrides)
+    return call(verb, config)
+
+
+def _is_missing(config: "DictConfig", key: str) -> bool:
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return bool(config[key] == "???")
+    except OmegaConfBaseException:
+        return True
+
+
+def _ask_for(keys: list[str]) -> str:
+    given = " ".join(f"{key}=…" for key in keys)
+    return f"{', '.join(keys)} not set; pass {given}, or an experiment=… that sets it"

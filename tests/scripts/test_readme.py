@@ -1,0 +1,57 @@
+"""Every command of the README, word for word, in a fresh folder beside the real posts."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    makes = [command for command in commands() if command.startswith("make ")]
+    assert makes == ["make demo", "make test"]
+    for command in makes:
+        subprocess.run([*command.split(), "--dry-run"], cwd=PROJECT, check=True, capture_output=True)
+
+
+def test_the_python_example_runs() -> None:
+    import numpy as np
+
+    [example] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    rng = np.random.default_rng(0)
+    labels = rng.random(1000) < 0.3
+    names = {"scores": rng.normal(labels * 4.0), "labels": labels.astype(float)}
+    exec(example, names)  # the README's own words
+    assert names["point"].status == "certified"  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_every_command_runs_as_written(tmp_path: Path, moderation_mini: Path) -> None:
+    (tmp_path / "shared").symlink_to(moderation_mini.parent.parent)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands():
+        if command.startswith("make "):
+            continue
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=workspace,
+            env={**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (workspace / "outputs/moderation_mini/calibration/report/index.html").is_file()

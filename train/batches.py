@@ -1,0 +1,72 @@
+"""Loaders of a run's parts: raw inputs where an encoder is tuned, cached features where it is frozen."""
+
+from collections.abc import Iterator
+
+import torch
+from tokenizers import Tokenizer
+from torch.utils.data import DataLoader
+
+from data.loading import Batch, Collate, EpochShuffle, ItemDataset, Sample
+from data.preprocessing import Preprocessing
+from train.encode import Encoded
+from train.network import MultimodalClassifier
+from train.parts import Part
+from train.settings import ModelSettings
+
+PROBED_ITEMS = 20_000
+ITEMS_PER_PROBE_BATCH = 256
+
+
+def loader(
+    part: Part,
+    encoded: Encoded,
+    *,
+    model: ModelSettings,
+    network: MultimodalClassifier,
+    preprocessing: Preprocessing,
+    tokenizer: Tokenizer | None,
+    batch_size: int,
+    num_workers: int,
+    shuffled_by: int | None = None,
+) -> DataLoader[Sample]:
+    """Batches of a part, in its order or newly shuffled each epoch by the seed `shuffled_by`."""
+    tunes_image = model.image is not None and model.image.tune == "full"
+    tunes_text = model.text is not None and model.text.tune == "full"
+    dataset = ItemDataset(
+        part.items,
+        part.labels,
+        preprocessing=preprocessing,
+        reads_frames=tunes_image,
+        frame_features=None if tunes_image else encoded.frames,
+        text_features=None if tunes_text else encoded.texts,
+        text_dim=network.text_dim,
+    )
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=None if shuffled_by is None else EpochShuffle(len(dataset), shuffled_by),
+        collate_fn=Collate(tokenizer if tunes_text else None, preprocessing),
+        # Cached features are read faster than workers could hand them over.
+        num_workers=num_workers if tunes_image or tunes_text else 0,
+        persistent_workers=bool(num_workers and (tunes_image or tunes_text)),
+    )
+
+
+def encoded_batches(
+    part: Part, encoded: Encoded, *, network: MultimodalClassifier, preprocessing: Preprocessing
+) -> Iterator[Batch]:
+    """The items of a part with their cached features, in order; of a large part an evenly spaced subset."""
+    dataset = ItemDataset(
+        part.items,
+        part.labels,
+        preprocessing=preprocessing,
+        reads_frames=False,
+        frame_features=encoded.frames,
+        text_features=encoded.texts,
+        text_dim=network.text_dim,
+    )
+    step = max(1, len(dataset) // PROBED_ITEMS)
+    indices = torch.arange(0, len(dataset), step)
+    collate = Collate(None, preprocessing)
+    for chunk in indices.split(ITEMS_PER_PROBE_BATCH):
+        yield collate([dataset[int(index)] for index in chunk])

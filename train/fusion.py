@@ -1,0 +1,100 @@
+"""The fusion transformer: the part of the logits in which frames, motion and text meet.
+
+Shapes: B batch, T frames, P policies, E distinct sets of evidence, S tokens, W width, D features of an encoder.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from train.evidence import Pooled
+
+TIME_PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds
+
+
+class Fusion(nn.Module):
+    """A transformer over [query, mean, motion, text, frames…], once for each distinct set of evidence."""
+
+    def __init__(
+        self,
+        visual_dim: int,
+        text_dim: int,
+        usable: Sequence[tuple[str, ...]],
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        distinct = sorted(set(usable))
+        self.set_of_policy = [distinct.index(sets) for sets in usable]
+        self.register_buffer("sees_visual", torch.tensor(["visual" in sets for sets in distinct]))
+        self.register_buffer("sees_text", torch.tensor(["text" in sets for sets in distinct]))
+        self.frame = nn.Linear(visual_dim, width)
+        self.mean = nn.Linear(visual_dim, width)
+        self.motion = nn.Linear(visual_dim, width)
+        self.text = nn.Linear(text_dim, width)
+        self.time = nn.Linear(2 * len(TIME_PERIODS), width)
+        self.query = nn.Parameter(torch.randn(width) * 0.02)
+        self.missing_visual = nn.Parameter(torch.randn(width) * 0.02)
+        self.missing_text = nn.Parameter(torch.randn(width) * 0.02)
+        self.register_buffer("angular", 2 * math.pi / torch.tensor(TIME_PERIODS))
+        self.input_dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(FusionLayer(width, num_heads, dropout) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Parameter(torch.zeros(len(usable), width))
+
+    def forward(self, pooled: Pooled) -> Tensor:
+        tokens_BSW = self.input_dropout(self._tokens(pooled))
+        mask_BES = self._masks(pooled)
+        B, E, S = mask_BES.shape
+        tokens = tokens_BSW.unsqueeze(1).expand(B, E, S, -1).flatten(0, 1)
+        mask = mask_BES.flatten(0, 1)
+        for layer in self.layers:
+            tokens = layer(tokens, mask)
+        summary_BEW = self.norm(tokens[:, 0]).unflatten(0, (B, E))
+        return (summary_BEW[:, self.set_of_policy] * self.head).sum(-1)
+
+    def _tokens(self, pooled: Pooled) -> Tensor:
+        B = pooled.mean.shape[0]
+        has_visual_B1, has_text_B1 = pooled.has_visual.unsqueeze(1), pooled.has_text.unsqueeze(1)
+        mean_BW = torch.where(has_visual_B1, self.mean(pooled.mean), self.missing_visual)
+        text_BW = torch.where(has_text_B1, self.text(pooled.text), self.missing_text)
+        summaries_B4W = torch.stack([self.query.expand(B, -1), mean_BW, self.motion(pooled.motion), text_BW], 1)
+        angles = pooled.frame_times.unsqueeze(-1) * self.angular
+        frames_BTW = self.frame(pooled.frames) + self.time(torch.cat([angles.sin(), angles.cos()], -1))
+        return torch.cat([summaries_B4W, frames_BTW], 1)
+
+    def _masks(self, pooled: Pooled) -> Tensor:
+        """[B, E, S]: which tokens a set of evidence sees. The query is seen by all: no softmax over nothing."""
+        B, E = pooled.mean.shape[0], self.sees_visual.shape[0]
+        visual_BE1 = self.sees_visual.view(1, E, 1).expand(B, E, 1)
+        text_BE1 = self.sees_text.view(1, E, 1).expand(B, E, 1)
+        frames_BET = visual_BE1 & pooled.frame_mask.unsqueeze(1)
+        query_BE1 = torch.ones_like(visual_BE1)
+        return torch.cat([query_BE1, visual_BE1, visual_BE1, text_BE1, frames_BET], 2)
+
+
+class FusionLayer(nn.Module):
+    """Pre-norm transformer layer with a mask over keys."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens_BSW: Tensor, mask_BS: Tensor) -> Tensor:
+        q, k, v = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in self.qkv(self.norm_attention(tokens_BSW)).chunk(3, -1)
+        )
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        scores = scores.masked_fill(~mask_BS[:, None, None, :], -1e4)
+        attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        tokens_BSW = tokens_BSW + self.dropout(self.project(attended))
+        return tokens_BSW + self.dropout(self.mlp(self.norm_mlp(tokens_BSW)))

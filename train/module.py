@@ -1,0 +1,188 @@
+"""The Lightning job: loss, optimiser, schedule and metrics around the network. What it computes is in train.network.
+
+Shapes: B batch, T frames, P policies, D features.
+"""
+
+import math
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data.loading import Batch
+from train.checkpoint import KEY, NETWORK
+from train.losses import masked_bce
+from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
+from train.network import MultimodalClassifier
+
+MONITORED = "val/mean_average_precision"
+
+
+class PolicyClassifier(lightning.LightningModule):
+    """Trains a MultimodalClassifier.
+
+    Args:
+        network: prepared by `train.probe.prepare`; parameters of frozen encoders need no gradient.
+        targets: the policies in the order of the logits, with their target precisions.
+        learning_rate: peak, of fusion and linear part.
+        encoder_learning_rate: peak, of encoders that are tuned.
+        weight_decay: of weights; biases, norms and single tokens have none.
+        warmup_fraction: of all steps, in which the rate rises from 0; it falls to 0 by a cosine after.
+        seed: of the run.
+        record: goes into checkpoints under "setpoint".
+        unstored: beginnings of the names of the network's weights that checkpoints leave out.
+    """
+
+    def __init__(
+        self,
+        network: MultimodalClassifier,
+        *,
+        targets: dict[str, float | None],
+        learning_rate: float,
+        encoder_learning_rate: float,
+        weight_decay: float,
+        warmup_fraction: float,
+        seed: int,
+        record: dict[str, Any],
+        unstored: tuple[str, ...],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.targets = targets
+        self.learning_rate, self.encoder_learning_rate = learning_rate, encoder_learning_rate
+        self.weight_decay, self.warmup_fraction = weight_decay, warmup_fraction
+        self.seed, self.record = seed, record
+        self.unstored = tuple(NETWORK + prefix for prefix in unstored)
+        self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
+        self.validation_metrics: dict[str, PolicyMetrics] = {}
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits [B, P]: encoders in the trainer's precision, the rest in float32."""
+        features_BTD = batch.frame_features
+        if features_BTD is None:
+            features_BTD = self._encode_frames(batch)
+        text_BD = batch.text_features
+        if text_BD is None:
+            if batch.token_ids is None or batch.token_mask is None:
+                text_BD = batch.frame_times.new_zeros(len(batch.has_text), 0)
+            else:
+                text_BD = self.network.encode_text(batch.token_ids, batch.token_mask)
+        with torch.autocast(self.device.type, enabled=False):
+            return self.network.fuse(
+                features_BTD.float(), batch.frame_mask, batch.frame_times, text_BD.float(), batch.has_text
+            )
+
+    def _encode_frames(self, batch: Batch) -> Tensor:
+        """Features [B, T, D] of real frames; padding is not encoded."""
+        B, T = batch.frame_mask.shape
+        if batch.frames is None or self.network.image_encoder is None:
+            return batch.frame_times.new_zeros(B, T, self.network.visual_dim)
+        features_BTD = batch.frame_times.new_zeros(B, T, self.network.visual_dim)
+        if not batch.frame_mask.any():
+            return features_BTD
+        encoded_ND = self.network.image_encoder(batch.frames[batch.frame_mask])
+        return features_BTD.masked_scatter(batch.frame_mask.unsqueeze(-1), encoded_ND.float())
+
+    def on_train_epoch_start(self) -> None:
+        """Dropout of an epoch hangs on seed and epoch alone: a resumed run goes on as if it had not been killed."""
+        sequence = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(sequence.generate_state(1)[0]))
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Loss of a batch."""
+        loss = masked_bce(self.logits(batch), batch.labels)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: Batch) -> None:
+        """Keep logits and labels for the end of the epoch."""
+        self._seen.append((self.logits(batch).float(), batch.labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Metrics of each policy, and their mean average precision, which is monitored."""
+        logits_NP = self._gathered(torch.cat([logits for logits, _ in self._seen]))
+        labels_NP = self._gathered(torch.cat([labels for _, labels in self._seen]))
+        self._seen.clear()
+        self.validation_metrics = {
+            policy_id: policy_metrics(logits_NP[:, column], labels_NP[:, column], target)
+            for column, (policy_id, target) in enumerate(self.targets.items())
+        }
+        for policy_id, metrics in self.validation_metrics.items():
+            for name in ("average_precision", "auc", "recall_at_target"):
+                value = getattr(metrics, name)
+                if value is not None:
+                    self.log(f"val/{policy_id}/{name}", value, rank_zero_only=True)
+        # NaN where no policy has both labels: logged nevertheless, for callbacks that monitor it.
+        mean = mean_average_precision(self.validation_metrics)
+        self.log(MONITORED, math.nan if mean is None else mean, prog_bar=True)
+
+    def _gathered(self, tensor: Tensor) -> np.ndarray[Any, Any]:
+        if self.trainer.world_size > 1:
+            tensor = self.all_gather(tensor).flatten(0, 1)
+        return tensor.cpu().numpy()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with warm-up and cosine."""
+        optimizer = torch.optim.AdamW(self.parameter_groups())
+        total = self.trainer.estimated_stepping_batches
+        warmup = self.warmup_fraction * total if math.isfinite(total) else 0
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            if not math.isfinite(total):
+                return 1.0
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters that train, by rate and by whether they decay; empty groups are left out."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                encoder = name.startswith(("image_encoder.", "text_encoder."))
+                groups.setdefault((encoder, parameter.ndim > 1), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": self.encoder_learning_rate if encoder else self.learning_rate,
+                "weight_decay": self.weight_decay if decays else 0.0,
+            }
+            for (encoder, decays), parameters in sorted(groups.items(), key=lambda group: group[0])
+        ]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch."""
+        del dataloader_idx
+        return batch.to(device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the record, leave out the weights of frozen encoders."""
+        checkpoint["state_dict"] = {
+            name: held for name, held in checkpoint["state_dict"].items() if not name.startswith(self.unstored)
+        }
+        checkpoint[KEY] = self.record
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning loads loosely; here nothing but frozen weights may be missing."""
+        expected = {name for name in self.state_dict() if not name.startswith(self.unstored)}
+        assert set(checkpoint["state_dict"]) == expected, "the checkpoint's record matches, its weights do not"
+
+
+def freeze(network: MultimodalClassifier, prefixes: tuple[str, ...]) -> None:
+    """Put a network into training mode but for its frozen encoders and all batch norms of encoders, in place.
+
+    Batches are small and hold many frames of few posts: their statistics would be worse than the pretrained ones.
+    """
+    network.train()
+    for prefix in prefixes:
+        network.get_submodule(prefix.rstrip(".")).eval().requires_grad_(False)
+    for encoder in (network.image_encoder, network.text_encoder):
+        for module in encoder.modules() if encoder is not None else ():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()

@@ -1,0 +1,32 @@
+"""Items that training leaves out because their media cannot be read: counted, listed, limited."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+from data.files import write_json
+from train.encode import Encoded
+
+SHOWN = 5
+
+
+def quarantine(encoded: dict[str, Encoded], *, num_items: int, max_fraction: float) -> list[dict[str, Any]]:
+    """List the unreadable items of all parts.
+
+    Raises:
+        InputError: there are more than `max_fraction` of `num_items`.
+    """
+    found = [{"part": name, **asdict(one)} for name, part in encoded.items() for one in part.quarantined]
+    if len(found) > max_fraction * num_items:
+        shown = "\n".join(f"  {one['item_id']}: {one['reason']}" for one in found[:SHOWN])
+        raise InputError(
+            f"{len(found)} of {num_items} items cannot be read, more than max_unreadable_fraction={max_fraction}:\n"
+            f"{shown}\n`setpoint validate` lists them all"
+        )
+    return found
+
+
+def write_quarantine(path: Path, found: list[dict[str, Any]]) -> None:
+    """Write the list; an empty one too, which says that all items were read."""
+    write_json(path, {"schema": "setpoint/quarantine/v1", "items": found})

@@ -1,0 +1,60 @@
+"""Whether a run starts afresh, goes on from where it was killed, or is refused because its folder is taken."""
+
+import shutil
+from pathlib import Path
+
+from data.errors import InputError
+from data.files import existing_file
+from train.checkpoint import read_checkpoint, record_of
+
+CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE = (
+    "checkpoints",
+    "metrics.json",
+    "config.yaml",
+    "tokenizer.json",
+    "quarantine.json",
+)
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE)
+
+
+def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Path | None:
+    """Where a run starts.
+
+    Args:
+        out: the run's folder.
+        fingerprint: of the run that is to start, `RunRecord.fingerprint`.
+        ckpt_path: "auto" continues an unfinished run in `out`; None never does; else the checkpoint to go on from.
+        overwrite: delete what an earlier run left in `out`.
+
+    Returns:
+        The checkpoint to go on from, or None to start afresh.
+
+    Raises:
+        InputError: `out` holds a finished run or one of another configuration or data, or the checkpoint does.
+    """
+    last = out / CHECKPOINTS / "last.ckpt"
+    if overwrite:
+        if ckpt_path not in (None, "auto") and Path(str(ckpt_path)).resolve().is_relative_to(out.resolve()):
+            raise InputError(f"ckpt_path={ckpt_path}: overwrite=true would delete it; copy it elsewhere first")
+        _clear(out)
+    if (out / METRICS).exists():
+        raise InputError(f"{out}: holds a finished run; choose another out=, or overwrite=true")
+    if ckpt_path is None and last.exists():
+        raise InputError(f"{out}: holds an unfinished run; continue it with ckpt_path=auto, or overwrite=true")
+    if ckpt_path in (None, "auto"):
+        start = last if last.exists() else None
+    else:
+        start = existing_file(str(ckpt_path))
+    if start is not None and record_of(read_checkpoint(start), start).fingerprint != fingerprint:
+        raise InputError(
+            f"{start}: comes from a run of another configuration or other data; "
+            + ("choose another out=, or overwrite=true" if start == last else "give the settings it was trained with")
+        )
+    return start
+
+
+def _clear(out: Path) -> None:
+    """Delete what a run writes and nothing else."""
+    for name in WRITTEN:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)

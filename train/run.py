@@ -1,0 +1,200 @@
+"""The verb `train`: a split and policies in, checkpoints and metrics out. Reads from top to bottom."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import lightning
+import yaml
+from pydantic import Field
+from tokenizers import Tokenizer
+
+from data.files import atomic_file, sha256_of_json, write_json
+from data.policy import Policy, load_policies
+from data.preprocessing import Preprocessing
+from data.summary import Summary
+from train.assemble import Encoders, build_network, frozen_prefixes, load_encoders
+from train.batches import encoded_batches, loader
+from train.callbacks import KeepBestAndLast
+from train.checkpoint import RunRecord
+from train.encode import encode, untruncated_json
+from train.metrics import PolicyMetrics, target_precision_of
+from train.module import PolicyClassifier, freeze
+from train.parts import Split, read_split
+from train.probe import prepare
+from train.quarantine import quarantine, write_quarantine
+from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
+from train.settings import ModelSettings, OptimSettings
+from train.sources import load_tokenizer
+from train.trainer import build_trainer
+
+# Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
+NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
+
+
+def train(
+    *,
+    split: Path,
+    policies: Path,
+    out: Path,
+    preprocessing: Preprocessing,
+    model: ModelSettings,
+    optim: OptimSettings,
+    trainer: dict[str, Any],
+    callbacks: dict[str, dict[str, Any] | None] | None = None,
+    logger: dict[str, Any] | None = None,
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
+    cache_dir: Path = Path("outputs/cache"),
+    max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    ckpt_path: str | None = "auto",
+    overwrite: bool = False,
+) -> Summary:
+    """Train one classifier for all policies.
+
+    Writes to `out`: `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `metrics.json` (last of all: a run with
+    it is finished), `quarantine.json`, and `tokenizer.json` if the model reads text.
+
+    Raises:
+        InputError: for wrong input or settings; nothing is loaded before the settings are checked.
+    """
+    config = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
+    config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    keep = KeepBestAndLast(out / CHECKPOINTS)
+    fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
+    all_policies = load_policies(policies)
+    parts = read_split(split, all_policies)
+
+    encoders = load_encoders(model)
+    tokenizer = None if model.text is None else load_tokenizer(model.text.source)
+    network = build_network(model, encoders, all_policies, preprocessing)
+    record = _record(config, model, encoders, preprocessing, all_policies, parts, tokenizer)
+    start = starting_point(out, fingerprint=record.fingerprint, ckpt_path=ckpt_path, overwrite=overwrite)
+
+    encoding = partial(
+        encode,
+        encoders=encoders,
+        tokenizer=tokenizer,
+        preprocessing=preprocessing,
+        cache_dir=cache_dir,
+        device=fit.strategy.root_device,
+    )
+    encoded = {name: encoding(part.items) for name, part in parts.by_name.items()}
+    unreadable = quarantine(encoded, num_items=parts.num_items, max_fraction=max_unreadable_fraction)
+    readable = {name: part.without(encoded[name].unreadable) for name, part in parts.by_name.items()}
+
+    known = encoded_batches(readable["train"], encoded["train"], network=network, preprocessing=preprocessing)
+    prepare(network, known, strength=optim.probe_strength)
+    freeze(network, frozen_prefixes(model))
+    job = PolicyClassifier(
+        network,
+        targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
+        learning_rate=optim.learning_rate,
+        encoder_learning_rate=optim.encoder_learning_rate,
+        weight_decay=optim.weight_decay,
+        warmup_fraction=optim.warmup_fraction,
+        seed=seed,
+        record=record.model_dump(mode="json", by_alias=True),
+        unstored=frozen_prefixes(model),
+    )
+    loading = partial(
+        loader,
+        model=model,
+        network=network,
+        preprocessing=preprocessing,
+        tokenizer=tokenizer,
+        batch_size=optim.batch_size,
+        num_workers=optim.num_workers,
+    )
+    if not fit.fast_dev_run:
+        _write_start(out, config, record)
+        write_quarantine(out / QUARANTINE, unreadable)
+    fit.fit(
+        job,
+        loading(readable["train"], encoded["train"], shuffled_by=seed),
+        loading(readable["validation"], encoded["validation"]),
+        ckpt_path=start,
+        weights_only=True,
+    )
+    if fit.interrupted:
+        raise KeyboardInterrupt
+    if fit.fast_dev_run:
+        return Summary("train: fast_dev_run went through; nothing was kept")
+    write_json(out / METRICS, _metrics(fit.current_epoch, keep))
+    return Summary(
+        f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
+        f"{keep.best_epoch + 1}; {len(unreadable)} quarantined",
+        [out / CHECKPOINTS / "best.ckpt", out / METRICS],
+        [
+            *([f"continued from {start}"] if start else []),
+            *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
+            *_unread_evidence(all_policies),
+            *_table(keep.best_metrics),
+        ],
+    )
+
+
+def _record(
+    config: dict[str, Any],
+    model: ModelSettings,
+    encoders: Encoders,
+    preprocessing: Preprocessing,
+    policies: list[Policy],
+    parts: Split,
+    tokenizer: Tokenizer | None,
+) -> RunRecord:
+    content = {
+        "model": model.model_dump(mode="json"),
+        "encoders": encoders.describe(),
+        "preprocessing": preprocessing.to_dict(),
+        "policies": [policy.as_dict() for policy in policies],
+        "tokenizer": None if tokenizer is None else untruncated_json(tokenizer),
+        "data": parts.digests,
+    }
+    flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
+    optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
+    fingerprint = sha256_of_json({**content, "optim": optim, "trainer": flags, "seed": config["seed"]})
+    return RunRecord.model_validate(
+        {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
+    )
+
+
+def _write_start(out: Path, config: dict[str, Any], record: RunRecord) -> None:
+    with atomic_file(out / CONFIG) as file:
+        file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    if record.tokenizer is not None:
+        with atomic_file(out / TOKENIZER) as file:
+            file.write_text(record.tokenizer, encoding="utf-8")
+
+
+def _metrics(num_epochs: int, keep: KeepBestAndLast) -> dict[str, Any]:
+    return {
+        "schema": "setpoint/train_metrics/v1",
+        "epochs": num_epochs,
+        "best_epoch": keep.best_epoch + 1,
+        "validation": {policy_id: metrics.model_dump() for policy_id, metrics in keep.best_metrics.items()},
+    }
+
+
+def _unread_evidence(policies: list[Policy]) -> list[str]:
+    deaf = [policy.policy_id for policy in policies if "audio" in policy.evidence]
+    return [f"audio is not read yet, though it is evidence for {', '.join(deaf)}"] if deaf else []
+
+
+def _table(metrics: dict[str, PolicyMetrics]) -> list[str]:
+    """Validation metrics, a line a policy."""
+    if not metrics:
+        return []
+    width = max(len("validation"), *(len(policy_id) for policy_id in metrics))
+    lines = [f"{'validation':<{width}}  violating  average precision    AUC  recall at target precision"]
+    for policy_id, one in metrics.items():
+        target = "" if one.target_precision is None else f"{_shown(one.recall_at_target)} at {one.target_precision}"
+        counts = f"{one.n_violating}/{one.n_known}"
+        lines.append(
+            f"{policy_id:<{width}}  {counts:>9}  {_shown(one.average_precision):>17}  {_shown(one.auc):>5}  {target}"
+        )
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

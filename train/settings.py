@@ -1,0 +1,65 @@
+"""The settings of a training run, as its config file states them. Unknown keys and wrong types are errors."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from data.policy import Strict
+from train.encoders import Pool
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Layers = Annotated[tuple[Annotated[int, Field(lt=0)], ...], Field(min_length=1)]
+Channels = tuple[float, float, float]
+
+
+class ImageSettings(Strict):
+    """The image encoder; see configs/model/frozen.yaml."""
+
+    source: str
+    tune: Literal["frozen", "full"] = "frozen"
+    pool: Pool = "auto"
+    layers: Layers = (-1,)
+    mean: Channels | None = None
+    std: Channels | None = None
+
+
+class TextSettings(Strict):
+    """The text encoder; see configs/model/frozen.yaml."""
+
+    source: str
+    tune: Literal["frozen", "full"] = "frozen"
+    pool: Pool = "auto"
+    layers: Layers = (-1,)
+
+
+class FusionSettings(Strict):
+    """The fusion transformer; `num_layers` 0 leaves the linear part alone."""
+
+    width: Count = 128
+    num_layers: Annotated[int, Field(ge=0)] = 2
+    num_heads: Count = 4
+    dropout: Share = 0.1
+    modality_dropout: Share = 0.1
+
+
+class ModelSettings(Strict):
+    """Encoders and fusion. An encoder that is null leaves its modality out."""
+
+    image: ImageSettings | None
+    text: TextSettings | None
+    fusion: FusionSettings = FusionSettings()
+    respect_evidence: bool = True
+
+
+class OptimSettings(Strict):
+    """Optimiser, schedule and batches; see configs/optim/adamw.yaml."""
+
+    batch_size: Count = 64
+    learning_rate: Positive = 2e-4
+    encoder_learning_rate: Positive = 2e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup_fraction: Share = 0.1
+    probe_strength: Annotated[float, Field(ge=0)] = 0.01
+    num_workers: Annotated[int, Field(ge=0)] = 0

