@@ -127,7 +127,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: None if (held := getattr(self, field.name)) is None else held.to(device, non_blocking=True)
             for field in fields(self)
         }

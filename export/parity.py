@@ -170,11 +170,10 @@ def _compare(reference: Outputs, exported: Outputs, batch: Batch) -> ShapeParity
 
 def _cosines(left_BP: NDArray[np.float32], right_BP: NDArray[np.float32]) -> NDArray[np.float64]:
     left, right = left_BP.astype(np.float64), right_BP.astype(np.float64)
-    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     same = (left == right).all(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = np.nan_to_num((left * right).sum(1) / norms, nan=-1.0)
-    return np.where(same, 1.0, cosines.clip(-1, 1))
+        cosines = (left * right).sum(1) / (np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1))
+    return np.where(same, 1.0, np.nan_to_num(cosines, nan=-1.0).clip(-1, 1))
 
 
 def _batch(runtime: Runtime, clips: list[Frames], texts: list[str]) -> Batch:

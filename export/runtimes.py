@@ -145,6 +145,9 @@ def open_runtime(
         return OnnxRuntime(path, precision=precision, threads=threads)
     if kind == "onnx":
         raise InputError(f"{path}: runtime=onnx needs a folder that `setpoint export` or `setpoint seal` wrote")
+    if path.suffix != ".ckpt" or not path.is_file():
+        found = "this is another file" if path.is_file() else "nothing is there"
+        raise InputError(f"{path}: expected a .ckpt file, or a folder that `setpoint export` wrote; {found}")
     if precision != "fp32":
         raise InputError(f"{path}: a checkpoint runs in fp32, found precision={precision!r}")
     return TorchRuntime(path, threads=threads)

@@ -61,7 +61,7 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
-    from pydantic import ValidationError, validate_call
+    from pydantic import ConfigDict, ValidationError, validate_call
 
     from data.errors import InputError
     from data.policy import findings_of
@@ -80,9 +80,10 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
         raise InputError(f"{verb.name}: {str(error).splitlines()[0]}") from error
 
     function: Callable[..., Summary] = getattr(importlib.import_module(module), name)
-    checked = validate_call(function, config={"coerce_numbers_to_str": True})
+    checked = validate_call(function, config=ConfigDict(coerce_numbers_to_str=True))
     try:
-        return checked(**arguments)
+        summary: Summary = checked(**arguments)
+        return summary
     except ValidationError as error:
         if error.title != name:
             raise

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
@@ -66,7 +65,7 @@ def encoded_batches(
         text_dim=network.text_dim,
     )
     step = max(1, len(dataset) // PROBED_ITEMS)
-    indices = torch.arange(0, len(dataset), step)
+    indices = range(0, len(dataset), step)
     collate = Collate(None, preprocessing)
-    for chunk in indices.split(ITEMS_PER_PROBE_BATCH):
-        yield collate([dataset[int(index)] for index in chunk])
+    for start in range(0, len(indices), ITEMS_PER_PROBE_BATCH):
+        yield collate([dataset[index] for index in indices[start : start + ITEMS_PER_PROBE_BATCH]])

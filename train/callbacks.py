@@ -28,7 +28,7 @@ class KeepBestAndLast(Checkpoint):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep the state if it is the best so far; of equals the first. Without any metric, the latest."""
-        if trainer.sanity_checking or trainer.fast_dev_run:
+        if trainer.sanity_checking or is_rehearsal(trainer):
             return
         assert isinstance(pl_module, PolicyClassifier)
         score = float(trainer.callback_metrics[MONITORED])
@@ -41,7 +41,7 @@ class KeepBestAndLast(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep the state to go on from."""
         del pl_module
-        if not trainer.fast_dev_run:
+        if not is_rehearsal(trainer):
             trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,3 +58,8 @@ class KeepBestAndLast(Checkpoint):
         self.best_metrics = {
             name: PolicyMetrics.model_validate(one) for name, one in state_dict["best_metrics"].items()
         }
+
+
+def is_rehearsal(trainer: lightning.Trainer) -> bool:
+    """Whether a run was asked for that keeps nothing (`fast_dev_run`)."""
+    return bool(getattr(trainer, "fast_dev_run", False))

@@ -136,15 +136,16 @@ class AtomicCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write to a temporary name, sync, rename."""
-        with atomic_file(path) as temporary:
-            # Through a stream: given a name, torch would write it into the file.
-            with temporary.open("wb") as stream:
-                torch.save(checkpoint, stream)
+        del storage_options
+        # Through a stream: given a name, torch would write it into the file.
+        with atomic_file(path) as temporary, temporary.open("wb") as stream:
+            torch.save(checkpoint, stream)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint; `weights_only` is always true."""
+        """Read a checkpoint onto the CPU; `weights_only` is always true."""
+        del map_location, weights_only
         return read_checkpoint(path)
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -34,6 +34,9 @@ class ImageEncoder(nn.Module):
             pooled by their mean where `pool` is "pooler".
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         *,
@@ -97,7 +100,7 @@ class TextEncoder(nn.Module):
 def _without_unused(backbone: nn.Module, pool: PoolBy) -> nn.Module:
     # A pooler that nothing reads would be weights without gradient in a tuned encoder.
     if pool != "pooler" and isinstance(getattr(backbone, "pooler", None), nn.Module):
-        backbone.pooler = None
+        setattr(backbone, "pooler", None)  # noqa: B010 (typed as a module)
     return backbone
 
 
@@ -222,9 +225,9 @@ def feature_dim(encoder: ImageEncoder | TextEncoder, *, height: int = 0, width: 
         with torch.inference_mode():
             if isinstance(encoder, ImageEncoder):
                 blank = torch.zeros(1, 3, height, width, dtype=torch.uint8, device=device)
-                return encoder(blank).shape[-1]
+                return int(encoder(blank).shape[-1])
             ids = torch.zeros(1, tokens, dtype=torch.int64, device=device)
-            return encoder(ids, torch.ones_like(ids, dtype=torch.bool)).shape[-1]
+            return int(encoder(ids, torch.ones_like(ids, dtype=torch.bool)).shape[-1])
     except (ValueError, RuntimeError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         wanted = f"{height} x {width} pixels" if isinstance(encoder, ImageEncoder) else f"{tokens} tokens"
@@ -233,7 +236,7 @@ def feature_dim(encoder: ImageEncoder | TextEncoder, *, height: int = 0, width: 
         ) from error
 
 
-def _has_pooler(model: nn.Module) -> bool:
+def _has_pooler(model: Any) -> bool:
     if type(model).__name__ == "TimmWrapperModel":
         return bool(model.config.do_pooling)
     if hasattr(model, "use_head"):  # SigLIP

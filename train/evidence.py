@@ -38,6 +38,12 @@ class Pooled:
 class EvidencePool(nn.Module):
     """Mean and motion over frames, standardised by statistics of the training items (`set_statistics`)."""
 
+    visual_center: Tensor
+    visual_scale: Tensor
+    motion_scale: Tensor
+    text_center: Tensor
+    text_scale: Tensor
+
     def __init__(self, visual_dim: int, text_dim: int) -> None:
         super().__init__()
         for name, size in (("visual", visual_dim), ("text", text_dim)):
@@ -48,6 +54,7 @@ class EvidencePool(nn.Module):
     def forward(
         self, features_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor, text_BD: Tensor, has_text_B: Tensor
     ) -> Pooled:
+        """Pool the arguments of `MultimodalClassifier.fuse`."""
         mean_BD, motion_BD = summarise_frames(features_BTD, mask_BT, times_BT)
         weights_BT1 = mask_BT.to(features_BTD.dtype).unsqueeze(-1)
         has_visual_B1 = mask_BT.any(1, keepdim=True).to(features_BTD.dtype)
@@ -84,6 +91,8 @@ def summarise_frames(features_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) ->
 class LinearEvidence(nn.Module):
     """Logits linear in [mean, motion, text, has visual, has text]; weights on undeclared evidence are masked."""
 
+    allowed: Tensor
+
     def __init__(self, visual_dim: int, text_dim: int, usable: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
         blocks = ["visual"] * (2 * visual_dim) + ["text"] * text_dim + ["visual", "text"]
@@ -93,6 +102,7 @@ class LinearEvidence(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(usable)))
 
     def forward(self, pooled: Pooled) -> Tensor:
+        """Logits [B, P]."""
         return nn.functional.linear(linear_inputs(pooled), self.weight * self.allowed, self.bias)
 
 

@@ -17,6 +17,10 @@ TIME_PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds
 class Fusion(nn.Module):
     """A transformer over [query, mean, motion, text, frames…], once for each distinct set of evidence."""
 
+    sees_visual: Tensor
+    sees_text: Tensor
+    angular: Tensor
+
     def __init__(
         self,
         visual_dim: int,
@@ -47,6 +51,7 @@ class Fusion(nn.Module):
         self.head = nn.Parameter(torch.zeros(len(usable), width))
 
     def forward(self, pooled: Pooled) -> Tensor:
+        """Logits [B, P], zero before the first step."""
         tokens_BSW = self.input_dropout(self._tokens(pooled))
         mask_BES = self._masks(pooled)
         B, E, S = mask_BES.shape
@@ -55,7 +60,8 @@ class Fusion(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, mask)
         summary_BEW = self.norm(tokens[:, 0]).unflatten(0, (B, E))
-        return (summary_BEW[:, self.set_of_policy] * self.head).sum(-1)
+        logits_BP: Tensor = (summary_BEW[:, self.set_of_policy] * self.head).sum(-1)
+        return logits_BP
 
     def _tokens(self, pooled: Pooled) -> Tensor:
         B = pooled.mean.shape[0]
@@ -89,6 +95,7 @@ class FusionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens_BSW: Tensor, mask_BS: Tensor) -> Tensor:
+        """Tokens [B, S, W] that have attended to those of the mask [B, S]."""
         q, k, v = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in self.qkv(self.norm_attention(tokens_BSW)).chunk(3, -1)
@@ -96,5 +103,6 @@ class FusionLayer(nn.Module):
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
         scores = scores.masked_fill(~mask_BS[:, None, None, :], -1e4)
         attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
-        tokens_BSW = tokens_BSW + self.dropout(self.project(attended))
-        return tokens_BSW + self.dropout(self.mlp(self.norm_mlp(tokens_BSW)))
+        mixed_BSW: Tensor = tokens_BSW + self.dropout(self.project(attended))
+        out_BSW: Tensor = mixed_BSW + self.dropout(self.mlp(self.norm_mlp(mixed_BSW)))
+        return out_BSW

@@ -121,12 +121,14 @@ class PolicyClassifier(lightning.LightningModule):
 
     def _gathered(self, tensor: Tensor) -> np.ndarray[Any, Any]:
         if self.trainer.world_size > 1:
-            tensor = self.all_gather(tensor).flatten(0, 1)
+            gathered = self.all_gather(tensor)
+            assert isinstance(gathered, Tensor)
+            tensor = gathered.flatten(0, 1)
         return tensor.cpu().numpy()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine."""
-        optimizer = torch.optim.AdamW(self.parameter_groups())
+        optimizer = torch.optim.AdamW(self.parameter_groups(), fused=True)
         total = self.trainer.estimated_stepping_batches
         warmup = self.warmup_fraction * total if math.isfinite(total) else 0
 

@@ -90,14 +90,15 @@ class MultimodalClassifier(nn.Module):
         if self.image_encoder is None:
             return frames.new_zeros(B, T, 0, dtype=torch.float32)
         # Cast before the reshape: some engines know no uint8 Reshape.
-        features_ND = self.image_encoder(frames.to(torch.float32).flatten(0, 1))
-        return features_ND.float().unflatten(0, (B, T))
+        features_ND: Tensor = self.image_encoder(frames.to(torch.float32).flatten(0, 1))
+        return features_ND.float().reshape(B, T, features_ND.shape[-1])
 
     def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
         """Features [B, D] of token ids [B, L] and their mask; D is 0 without a text encoder."""
         if self.text_encoder is None:
             return token_ids.new_zeros(token_ids.shape[0], 0, dtype=torch.float32)
-        return self.text_encoder(token_ids, token_mask).float()
+        features_BD: Tensor = self.text_encoder(token_ids, token_mask)
+        return features_BD.float()
 
     def fuse(
         self,
@@ -121,5 +122,7 @@ class MultimodalClassifier(nn.Module):
             frame_mask = frame_mask & keep_2B[0].unsqueeze(1)
             has_text = has_text & keep_2B[1]
         pooled = self.pool(frame_features, frame_mask, frame_times, text_features, has_text)
-        logits_BP = self.linear(pooled)
-        return logits_BP if self.fusion is None else logits_BP + self.fusion(pooled)
+        logits_BP: Tensor = self.linear(pooled)
+        if self.fusion is not None:
+            logits_BP = logits_BP + self.fusion(pooled)
+        return logits_BP

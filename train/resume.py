@@ -41,10 +41,8 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
         raise InputError(f"{out}: holds a finished run; choose another out=, or overwrite=true")
     if ckpt_path is None and last.exists():
         raise InputError(f"{out}: holds an unfinished run; continue it with ckpt_path=auto, or overwrite=true")
-    if ckpt_path in (None, "auto"):
-        start = last if last.exists() else None
-    else:
-        start = existing_file(str(ckpt_path))
+    given = None if ckpt_path in (None, "auto") else existing_file(str(ckpt_path))
+    start = given or (last if last.exists() else None)
     if start is not None and record_of(read_checkpoint(start), start).fingerprint != fingerprint:
         raise InputError(
             f"{start}: comes from a run of another configuration or other data; "

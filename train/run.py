@@ -15,7 +15,7 @@ from data.preprocessing import Preprocessing
 from data.summary import Summary
 from train.assemble import Encoders, build_network, frozen_prefixes, load_encoders
 from train.batches import encoded_batches, loader
-from train.callbacks import KeepBestAndLast
+from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
 from train.metrics import PolicyMetrics, target_precision_of
@@ -26,7 +26,7 @@ from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
-from train.trainer import build_trainer
+from train.trainer import build_trainer, one_thread_for_small_networks
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
@@ -57,7 +57,7 @@ def train(
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
-    config = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
+    config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
     config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
@@ -106,19 +106,20 @@ def train(
         batch_size=optim.batch_size,
         num_workers=optim.num_workers,
     )
-    if not fit.fast_dev_run:
+    if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
-    fit.fit(
-        job,
-        loading(readable["train"], encoded["train"], shuffled_by=seed),
-        loading(readable["validation"], encoded["validation"]),
-        ckpt_path=start,
-        weights_only=True,
-    )
+    with one_thread_for_small_networks(model):
+        fit.fit(
+            job,
+            loading(readable["train"], encoded["train"], shuffled_by=seed),
+            loading(readable["validation"], encoded["validation"]),
+            ckpt_path=start,
+            weights_only=True,
+        )
     if fit.interrupted:
         raise KeyboardInterrupt
-    if fit.fast_dev_run:
+    if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
     write_json(out / METRICS, _metrics(fit.current_epoch, keep))
     return Summary(

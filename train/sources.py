@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from data.errors import InputError
 
@@ -38,7 +37,7 @@ class Backbone:
         std: likewise.
     """
 
-    model: nn.Module
+    model: Any
     config: dict[str, Any]
     untrained_pooler: bool = False
     mean: tuple[float, ...] | None = None
@@ -57,13 +56,13 @@ def load_image_backbone(source: str) -> Backbone:
     location = _location(source)
     model, untrained_pooler = _load_model(location, source, tower="vision_model")
     mean, std = _pixel_statistics(location, model)
-    return Backbone(model, model.config.to_dict(), untrained_pooler, mean, std)
+    return Backbone(model, _config_of(model), untrained_pooler, mean, std)
 
 
 def load_text_backbone(source: str) -> Backbone:
     """Load a text model, or the text tower of a dual encoder; errors as in `load_image_backbone`."""
     model, untrained_pooler = _load_model(_location(source), source, tower="text_model")
-    return Backbone(model, model.config.to_dict(), untrained_pooler)
+    return Backbone(model, _config_of(model), untrained_pooler)
 
 
 def load_tokenizer(source: str) -> Tokenizer:
@@ -86,15 +85,24 @@ def load_tokenizer(source: str) -> Tokenizer:
     return tokenizer
 
 
-def build_backbone(config: dict[str, Any]) -> nn.Module:
+def build_backbone(config: dict[str, Any]) -> Any:
     """The architecture of `Backbone.config`, its weights still random."""
-    from transformers import AutoConfig, AutoModel  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
 
+    made = getattr(transformers, config["architectures"][0], None)
+    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
+        raise InputError(f"this version of Transformers has no model {config['architectures'][0]!r}")
     with _quiet():
-        return AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32)
+        return made._from_config(transformers.AutoConfig.for_model(**config), dtype=torch.float32)
 
 
-def _load_model(location: str, source: str, *, tower: str) -> tuple[nn.Module, bool]:
+def _config_of(model: Any) -> dict[str, Any]:
+    """A model's configuration with the class that it is for, and no trace of where it was loaded from."""
+    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    return {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
+
+
+def _load_model(location: str, source: str, *, tower: str) -> tuple[Any, bool]:
     from transformers import AutoModel  # noqa: PLC0415
 
     try:
@@ -133,7 +141,7 @@ def _load_timm_state_dict(package: str) -> Backbone:
     if wrong:
         raise InputError(f"package {package}: its weights do not fit timm's {architecture} at {wrong[0]!r}")
     model.timm_model.load_state_dict(state)
-    return Backbone(model, model.config.to_dict(), mean=mean, std=std)
+    return Backbone(model, _config_of(model), mean=mean, std=std)
 
 
 def _location(source: str) -> str:
@@ -163,7 +171,7 @@ def _package_folder(package: str) -> Path:
     return Path(next(iter(found.submodule_search_locations)))
 
 
-def _pixel_statistics(location: str, model: nn.Module) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+def _pixel_statistics(location: str, model: Any) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     from transformers import ImageProcessingMixin  # noqa: PLC0415
 
     timm_settings = getattr(model.config, "pretrained_cfg", None) or {}
@@ -188,7 +196,9 @@ def _cannot_load(source: str, what: str, error: Exception) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Transformers' progress bars and load reports off the terminal."""
-    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
+
+    transformers_logging: Any = transformers.utils.logging  # untyped
 
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.CRITICAL)

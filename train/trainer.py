@@ -1,14 +1,16 @@
-"""The Lightning Trainer and its loggers from their config groups; what is wrong with them is said before work starts."""
+"""The Lightning Trainer and its logger from their config groups; what is wrong with them is said before any work."""
 
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, RichProgressBar
@@ -16,6 +18,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from data.errors import InputError
 from train.checkpoint import AtomicCheckpointIO
+from train.settings import ModelSettings
 
 Target = dict[str, Any]
 
@@ -34,7 +37,7 @@ def build_trainer(
         trainer: `_target_` and any flags of lightning.Trainer.
         callbacks: those that every run has.
         extra_callbacks: further ones by name, each with its `_target_`; null ones are left out.
-        logger: `_target_` and arguments; None logs nothing.
+        logger: `_target_` and arguments; None or nothing in it logs nothing.
         out: the run's folder.
 
     Raises:
@@ -45,14 +48,15 @@ def build_trainer(
     extra = [_instantiate(target, f"callbacks.{name}") for name, target in (extra_callbacks or {}).items() if target]
     watched = sys.stderr.isatty() and trainer.get("enable_progress_bar", True)
     bar = [RichProgressBar(console_kwargs={"stderr": True})] if watched else []
-    return _instantiate(
+    made: lightning.Trainer = _instantiate(
         {**trainer, "enable_progress_bar": bool(watched), "enable_model_summary": False},
         "trainer",
         callbacks=[*callbacks, *extra, *bar],
-        logger=False if logger is None else _instantiate(logger, "logger"),
+        logger=_instantiate(logger, "logger") if logger else False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(out),
     )
+    return made
 
 
 def wandb_logger(*, project: str, save_dir: str, offline: bool | None = None, **settings: Any) -> Logger:
@@ -79,6 +83,23 @@ def wandb_logger(*, project: str, save_dir: str, offline: bool | None = None, **
             mode = "offline"
     os.environ["WANDB_MODE"] = mode
     return WandbLogger(project=project, save_dir=save_dir, offline=mode == "offline", **settings)
+
+
+@contextmanager
+def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
+    """Compute on one CPU thread while all encoders are frozen.
+
+    What trains then is too small to share: on a busy machine threads that wait for each other cost ten times the
+    work. It also makes the weights the same on any number of cores.
+    """
+    tuned = any(encoder is not None and encoder.tune == "full" for encoder in (model.image, model.text))
+    threads = torch.get_num_threads()
+    if not tuned:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _instantiate(target: Target, key: str, **arguments: Any) -> Any:

@@ -11,12 +11,12 @@ from data.generated.plan import Post
 
 POLICY_VERSION = "1.0.0"
 MISSING_SHARE = 0.12
-NUM_VOTES = {3: 0.55, 2: 0.3, 1: 0.15}
+NUM_VOTES = {3: 0.6, 2: 0.3, 1: 0.1}
 UNSURE_SHARE = {"plain": 0.003, "look_alike": 0.02, "hard": 0.06}
 UNREVIEWABLE_SHARE = 0.004
 ADJUDICATED_SHARE = 0.6
 # The chance of a wrong vote, of a reviewer with carelessness 1.
-MISS = {"plain": 0.02, "hard": 0.12}
+MISS = {"plain": 0.01, "hard": 0.12}
 FALSE_ALARM = {"plain": 0.003, "look_alike": 0.02, "hard": 0.06}
 
 

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-HARD_SHARE = 0.15
+HARD_SHARE = 0.12
 MEDIA_KINDS = {"photo": 0.6, "carousel": 0.15, "clip": 0.25}
 CAPTIONS = {
     "none": 0.15,
-    "scam_profit": 0.13,
-    "scam_income": 0.07,
-    "finance": 0.08,
-    "warning": 0.06,
+    "scam_profit": 0.15,
+    "scam_income": 0.08,
+    "finance": 0.085,
+    "warning": 0.055,
     "sale": 0.29,
-    "talk": 0.22,
+    "talk": 0.19,
 }
 THINGS_ON_SALE = {"product": 0.58, "other": 0.42}
 THINGS = {"product": 0.15, "other": 0.3, "nothing": 0.55}
@@ -25,11 +25,11 @@ TEXT_IN_CLIPS = {"phone": 0.02, "handle": 0.01, "look_alike": 0.12, "nothing": 0
 MOTIONS = {
     "flash": 0.3,
     "flash_in_part": 0.18,
-    "slow_flash": 0.1,
+    "slow_flash": 0.09,
     "spot": 0.1,
-    "cuts": 0.09,
+    "cuts": 0.07,
     "lamp": 0.05,
-    "calm": 0.18,
+    "calm": 0.21,
 }
 
 

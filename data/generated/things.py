@@ -12,8 +12,8 @@ DARK = (34, 34, 40, 255)
 
 def paste_thing(rng: Random, image: Image.Image, kind: str, *, hard: bool) -> None:
     """Draw a product ("product") or another thing ("other") into `image`; small and dim when `hard`."""
-    copies = 1 if hard else rng.choice([1, 1, 1, 2, 3])
-    share = rng.uniform(0.3, 0.4) if hard else rng.uniform(0.5, 0.85)
+    copies = 1 if hard else rng.choice([1, 1, 2, 2, 3])
+    share = rng.uniform(0.34, 0.44) if hard else rng.uniform(0.5, 0.85)
     draw_patch = _product if kind == "product" else rng.choice(OTHER_THINGS)
     for _ in range(copies):
         side = max(24, round(share * min(image.size) * (1.0 if copies == 1 else 0.85)))
@@ -170,7 +170,5 @@ def _lamp(rng: Random) -> Image.Image:
     return patch
 
 
-OTHER_THINGS = [
-    *(_lipstick, _lighter, _pen, _memory_stick, _bottle),
-    *(_mug, _phone, _plant, _ball, _book, _lamp),
-]
+LOOK_ALIKES = [_lipstick, _lighter, _pen, _memory_stick, _bottle]
+OTHER_THINGS = [*LOOK_ALIKES, *(_mug, _phone, _plant, _ball, _book, _lamp) * 2]

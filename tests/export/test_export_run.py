@@ -158,8 +158,8 @@ def test_both_runtimes_score_alike(model: Path, checkpoint: Path, split: Path, t
     score(model=model, items=items, out=tmp_path / "onnx")
     score(model=checkpoint, items=items, out=tmp_path / "torch", batch_size=5)
     onnx, torch_ = (read_scores(tmp_path / name / "scores.parquet", POLICY_IDS) for name in ("onnx", "torch"))
-    np.testing.assert_allclose(onnx.values, torch_.values, atol=1e-4)
-    assert onnx.values.std(0).min() > 0.01, "the scores differ between items"
+    np.testing.assert_allclose(onnx.values, torch_.values, atol=1e-5)
+    assert onnx.values.std(0).min() > 1e-3, "the scores differ between items"
     assert torch_.metadata.model_digest == read_model_folder(model).record.checkpoint_digest
     assert torch_.metadata.runtime == f"torch-{torch.__version__.split('+')[0]}-cpu-fp32"
     assert onnx.metadata.model_digest == read_model_folder(model).record.model_digest
@@ -240,7 +240,8 @@ def test_the_packaged_encoders(moderation_mini: Path, tmp_path: Path) -> None:
     items.write_parquet(tmp_path / "split" / "validation" / "items.parquet")
     export(checkpoint=file, split=tmp_path / "split", out=tmp_path / "model", parity_items=10)
     parity = json.loads((tmp_path / "model" / "reports" / "parity.json").read_text())
-    assert parity["max_logit_difference"] < 1e-4
+    # Random weights on features that are not standardised give logits of a hundred and more.
+    assert parity["max_logit_difference"] < 1e-3
     assert parity["min_cosine"] > 0.999999
     assert {shape["batch"] for shape in parity["shapes"]} == {1, 2, 3, 7}
 

@@ -108,6 +108,7 @@ def test_a_precision_that_is_not_there(model: Path) -> None:
         read_model_folder(model).onnx_file("int8")
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_providers_that_are_missing_or_fall_back_are_errors(model: Path, monkeypatch) -> None:
     with pytest.raises(InputError, match="provider 'cuda' is not in this ONNX Runtime"):
         OnnxRuntime(model, provider="cuda")
@@ -123,5 +124,9 @@ def test_kinds_and_paths_that_do_not_fit(model: Path, tmp_path: Path) -> None:
         open_runtime(model, kind="torch")
     with pytest.raises(InputError, match="runtime=onnx needs a folder"):
         open_runtime(tmp_path / "best.ckpt", kind="onnx")
+    for name in ("best.ckpt", "model/onnx/fp32/model.onnx"):
+        with pytest.raises(InputError, match=r"expected a \.ckpt file, or a folder"):
+            open_runtime(tmp_path / name)
+    (tmp_path / "best.ckpt").touch()
     with pytest.raises(InputError, match="runs in fp32"):
         open_runtime(tmp_path / "best.ckpt", precision="int8")

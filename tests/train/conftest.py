@@ -1,0 +1,161 @@
+"""Tiny random encoders saved to folders as save_pretrained writes them, and a small split to train on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from data.preprocessing import Preprocessing
+
+WORDS = ["fine", "bad", "cat", "dog", "sun", "rain", "tree", "sea", "you", "the"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SIZE = 32  # pixels
+POLICY = {
+    "schema": "setpoint/policy/v1",
+    "version": "1.0.0",
+    "name": "A policy",
+    "owner": "safety",
+    "definition": "What must not be.",
+    "violates": [{"code": "V1", "text": "It."}],
+    "bands": [{"action": "auto_remove", "target_precision": 0.9, "confidence": 0.95}],
+}
+
+
+def save_tokenizer(folder: Path) -> None:
+    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def save_pixel_statistics(folder: Path) -> None:
+    settings = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.2], "image_processor_type": "ViTImageProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def _vit(folder: Path) -> None:
+    from transformers import ViTConfig, ViTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    # Without pooler, as checkpoints of classifiers come.
+    ViTModel(ViTConfig(image_size=SIZE, patch_size=16, **sizes), add_pooling_layer=False).save_pretrained(folder)
+    save_pixel_statistics(folder)
+
+
+def _timm(folder: Path) -> None:
+    from transformers import TimmWrapperConfig, TimmWrapperModel
+
+    model = TimmWrapperModel(TimmWrapperConfig(architecture="test_resnet"))
+    model.save_pretrained(folder)
+    save_pixel_statistics(folder)
+
+
+def _bert(folder: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
+    config = BertConfig(vocab_size=len(SPECIAL) + len(WORDS), max_position_embeddings=16, **sizes)
+    BertModel(config).save_pretrained(folder)
+    save_tokenizer(folder)
+
+
+def _clip(folder: Path) -> None:
+    from transformers import CLIPConfig, CLIPModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    text = {**sizes, "vocab_size": 14, "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0}
+    CLIPModel(CLIPConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})).save_pretrained(folder)
+    save_pixel_statistics(folder)
+    save_tokenizer(folder)
+
+
+def _siglip(folder: Path) -> None:
+    from transformers import SiglipConfig, SiglipModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    text = {**sizes, "vocab_size": 14, "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0}
+    config = SiglipConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})
+    SiglipModel(config).save_pretrained(folder)
+    save_pixel_statistics(folder)
+    save_tokenizer(folder)
+
+
+MAKERS: dict[str, Callable[[Path], None]] = {
+    "vit": _vit,
+    "timm": _timm,
+    "bert": _bert,
+    "clip": _clip,
+    "siglip": _siglip,
+}
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Makes and remembers the folder of a tiny random encoder: vit, timm, bert, clip or siglip."""
+    made: dict[str, str] = {}
+
+    def folder_of(kind: str) -> str:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            state = torch.get_rng_state()
+            torch.manual_seed(len(kind))
+            MAKERS[kind](folder)
+            torch.set_rng_state(state)
+            made[kind] = str(folder)
+        return made[kind]
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def small() -> Preprocessing:
+    """Preprocessing that suits the tiny encoders."""
+    return Preprocessing(height=SIZE, width=SIZE, num_frames=3, max_tokens=8)
+
+
+@pytest.fixture(scope="session")
+def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A split of 48 photos: `red` is violated by red pictures, `rude` by the word bad, `both` by the two together."""
+    root = tmp_path_factory.mktemp("split")
+    (root / "policies").mkdir()
+    for policy_id, evidence in (("both", ["visual", "text"]), ("red", ["visual"]), ("rude", ["text"])):
+        content = {**POLICY, "policy_id": policy_id, "evidence": evidence}
+        (root / "policies" / f"{policy_id}.yaml").write_text(yaml.safe_dump(content))
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 32), ("validation", 16)):
+        items, annotations = [], []
+        (root / part / "media").mkdir(parents=True)
+        for index in range(count):
+            item_id = f"{part}{index:02d}"
+            is_red, is_rude = index % 2 == 0, index % 4 < 2
+            pixels = generator.integers(0, 120, (20, 24, 3), dtype=np.uint8)
+            pixels[..., 0 if is_red else 2] += 120
+            Image.fromarray(pixels).save(root / part / "media" / f"{index}.png")
+            words = [str(word) for word in generator.choice(WORDS[2:], 3)]
+            caption = None if index == 5 else " ".join([*words, "bad" if is_rude else "fine"])
+            items.append(
+                {"item_id": item_id, "media": [f"media/{index}.png"], "media_type": "photo", "caption": caption}
+                | {"creator_id": f"{part} {index // 2}", "cluster_id": f"{part} {index}"}
+            )
+            truth = {"red": is_red, "rude": is_rude, "both": is_red and is_rude}
+            annotations += [
+                {"item_id": item_id, "policy_id": policy_id, "policy_version": "1.0.0", "annotator_id": "a"}
+                | {"source": "human", "round": "blind", "value": "violating" if violates else "not_violating"}
+                for policy_id, violates in truth.items()
+                if index % 8 != 7
+            ]
+        pl.DataFrame(items).write_parquet(root / part / "items.parquet")
+        pl.DataFrame(annotations).write_parquet(root / part / "annotations.parquet")
+    return root
