@@ -45,7 +45,7 @@ def decode_photo(file: BinaryIO, preprocessing: Preprocessing) -> Image.Image:
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
-        raise MediaError("has more pixels than the decoder's limit") from error
+        raise MediaError(str(error).partition(",")[0].lower()) from error  # "image size (N pixels) exceeds limit …"
     except UnidentifiedImageError as error:
         raise MediaError("not a photo of a known format") from error
     except Exception as error:  # decoders meet hostile bytes with whatever exception comes first

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb
+from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb, groups_of, search_path
 
 DONE, FINDING, WRONG_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -28,7 +28,13 @@ HYDRA_SETTINGS = [
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -73,15 +79,10 @@ def overview() -> str:
 def verb_help(verb: Verb) -> str:
     """The text of `setpoint VERB --help`: its config file, whose comments describe the keys."""
     text = (CONFIGS / f"{verb.name}.yaml").read_text(encoding="utf-8")
-    blocks = text.split("\n\n", 1)
-    groups = sorted(
-        folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and f"- {folder.name}:" in f"{text} - data:"
-    )
-    lines = [f"setpoint {verb.name}: {verb.line}", "", f"usage: setpoint {verb.name} key=value …", ""]
-    for group in groups:
-        options = sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
-        lines.append(f"  {group}={'|'.join(options)}")
-    return "\n".join([*lines, "", "keys and their defaults:", "", blocks[-1].rstrip()])
+    keys = text.split("\n\n", 1)[-1].rstrip()
+    groups = [f"  {group}={'|'.join(options)}" for group, options in groups_of(verb).items()]
+    usage = [f"setpoint {verb.name}: {verb.line}", "", f"usage: setpoint {verb.name} key=value …", ""]
+    return "\n".join([*usage, *groups, "", "keys and their defaults:", "", keys])
 
 
 def _run_hydra(verb: Verb, overrides: list[str]) -> int:
@@ -101,7 +102,10 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
     def job(config: DictConfig) -> None:
         codes.append(_guarded(lambda: _report(verb, config)))
 
-    sys.argv = [f"setpoint {verb.name}", *HYDRA_SETTINGS, *overrides]
+    # Flags first: argparse takes key=value words in one row only.
+    flags = [word for word in overrides if word.startswith("-") or "=" not in word]
+    values = [word for word in overrides if word not in flags]
+    sys.argv = [f"setpoint {verb.name}", *flags, *HYDRA_SETTINGS, *search_path(verb), *values]
     hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=verb.name)(job)()
     return max(codes, default=DONE)
 
@@ -128,6 +132,8 @@ def _guarded(work: Callable[[], int]) -> int:
         return _refuse(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(_first_words(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         if error.filename is None and error.errno is None:
             return _bug()

@@ -53,6 +53,23 @@ def find_verb(name: str) -> Verb | None:
     return next((verb for verbs in VERBS.values() for verb in verbs if verb.name == name), None)
 
 
+def search_path(verb: Verb) -> list[str]:
+    """Hydra's override that finds the groups which only this verb has, in `configs/NAME/`.
+
+    They stand apart because a group's name is taken: with a group `model`, `score model=PATH` could not be said.
+    """
+    folder = CONFIGS / verb.name
+    return [f"hydra.searchpath=[file://{folder}]"] if folder.is_dir() else []
+
+
+def groups_of(verb: Verb) -> dict[str, list[str]]:
+    """The config groups of a verb and their options, e.g. `{"trainer": ["cpu", "gpu"]}`."""
+    shared = [CONFIGS / "data", CONFIGS / "experiment"]
+    own = (CONFIGS / verb.name).iterdir() if (CONFIGS / verb.name).is_dir() else []
+    folders = sorted([*shared, *own], key=lambda folder: folder.name)
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+
+
 def call(verb: Verb, config: "DictConfig") -> "Summary":
     """Check a composed config against the verb's signature and run the verb.
 
@@ -93,11 +110,13 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
 def run_verb(name: str, overrides: list[str]) -> "Summary":
     """Compose `configs/NAME.yaml` with overrides and run the verb in this process, as the command line would."""
     from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
 
     verb = find_verb(name)
     assert verb is not None, name
+    GlobalHydra.instance().clear()  # of the verb that runs this one
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose(name, overrides)
+        config = compose(name, [*search_path(verb), *overrides])
     return call(verb, config)
 
 

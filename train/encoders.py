@@ -181,7 +181,7 @@ def build_image_encoder(description: dict[str, Any]) -> ImageEncoder:
         std=(1.0, 1.0, 1.0),
         pool=description["pool"],
         layers=tuple(description["layers"]),
-    )
+    ).eval()
 
 
 def build_text_encoder(description: dict[str, Any]) -> TextEncoder:
@@ -191,7 +191,7 @@ def build_text_encoder(description: dict[str, Any]) -> TextEncoder:
         config=description["config"],
         pool=description["pool"],
         layers=tuple(description["layers"]),
-    )
+    ).eval()
 
 
 def describe(encoder: ImageEncoder | TextEncoder) -> dict[str, Any]:

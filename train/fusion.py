@@ -1,6 +1,6 @@
 """The fusion transformer: the part of the logits in which frames, motion and text meet.
 
-Shapes: B batch, T frames, P policies, E distinct sets of evidence, S tokens, W width, D features of an encoder.
+Shapes: B batch, T frames, P policies, E distinct sets of evidence, S tokens, W width, A angles, D features.
 """
 
 import math
@@ -15,7 +15,7 @@ TIME_PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds
 
 
 class Fusion(nn.Module):
-    """A transformer over [query, mean, motion, text, frames…], once for each distinct set of evidence."""
+    """A transformer over [query, mean, motion, frames…, text], once for each distinct set of evidence."""
 
     sees_visual: Tensor
     sees_text: Tensor
@@ -36,14 +36,18 @@ class Fusion(nn.Module):
         self.set_of_policy = [distinct.index(sets) for sets in usable]
         self.register_buffer("sees_visual", torch.tensor(["visual" in sets for sets in distinct]))
         self.register_buffer("sees_text", torch.tensor(["text" in sets for sets in distinct]))
-        self.frame = nn.Linear(visual_dim, width)
-        self.mean = nn.Linear(visual_dim, width)
-        self.motion = nn.Linear(visual_dim, width)
-        self.text = nn.Linear(text_dim, width)
-        self.time = nn.Linear(2 * len(TIME_PERIODS), width)
+        # A modality without encoder has no tokens at all.
+        self.reads_visual, self.reads_text = visual_dim > 0, text_dim > 0
+        if self.reads_visual:
+            self.frame = nn.Linear(visual_dim, width)
+            self.mean = nn.Linear(visual_dim, width)
+            self.motion = nn.Linear(visual_dim, width)
+            self.time = nn.Linear(2 * len(TIME_PERIODS), width)
+            self.missing_visual = nn.Parameter(torch.randn(width) * 0.02)
+        if self.reads_text:
+            self.text = nn.Linear(text_dim, width)
+            self.missing_text = nn.Parameter(torch.randn(width) * 0.02)
         self.query = nn.Parameter(torch.randn(width) * 0.02)
-        self.missing_visual = nn.Parameter(torch.randn(width) * 0.02)
-        self.missing_text = nn.Parameter(torch.randn(width) * 0.02)
         self.register_buffer("angular", 2 * math.pi / torch.tensor(TIME_PERIODS))
         self.input_dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(FusionLayer(width, num_heads, dropout) for _ in range(num_layers))
@@ -64,23 +68,29 @@ class Fusion(nn.Module):
         return logits_BP
 
     def _tokens(self, pooled: Pooled) -> Tensor:
-        B = pooled.mean.shape[0]
-        has_visual_B1, has_text_B1 = pooled.has_visual.unsqueeze(1), pooled.has_text.unsqueeze(1)
-        mean_BW = torch.where(has_visual_B1, self.mean(pooled.mean), self.missing_visual)
-        text_BW = torch.where(has_text_B1, self.text(pooled.text), self.missing_text)
-        summaries_B4W = torch.stack([self.query.expand(B, -1), mean_BW, self.motion(pooled.motion), text_BW], 1)
-        angles = pooled.frame_times.unsqueeze(-1) * self.angular
-        frames_BTW = self.frame(pooled.frames) + self.time(torch.cat([angles.sin(), angles.cos()], -1))
-        return torch.cat([summaries_B4W, frames_BTW], 1)
+        """[B, S, W]: query, mean, motion, frames, text."""
+        tokens = [self.query.expand(pooled.mean.shape[0], 1, -1)]
+        if self.reads_visual:
+            mean_BW = torch.where(pooled.has_visual.unsqueeze(1), self.mean(pooled.mean), self.missing_visual)
+            tokens.append(torch.stack([mean_BW, self.motion(pooled.motion)], 1))
+            angles_BTA = pooled.frame_times.unsqueeze(-1) * self.angular
+            tokens.append(self.frame(pooled.frames) + self.time(torch.cat([angles_BTA.sin(), angles_BTA.cos()], -1)))
+        if self.reads_text:
+            text_BW = torch.where(pooled.has_text.unsqueeze(1), self.text(pooled.text), self.missing_text)
+            tokens.append(text_BW.unsqueeze(1))
+        return torch.cat(tokens, 1)
 
     def _masks(self, pooled: Pooled) -> Tensor:
         """[B, E, S]: which tokens a set of evidence sees. The query is seen by all: no softmax over nothing."""
         B, E = pooled.mean.shape[0], self.sees_visual.shape[0]
         visual_BE1 = self.sees_visual.view(1, E, 1).expand(B, E, 1)
         text_BE1 = self.sees_text.view(1, E, 1).expand(B, E, 1)
-        frames_BET = visual_BE1 & pooled.frame_mask.unsqueeze(1)
-        query_BE1 = torch.ones_like(visual_BE1)
-        return torch.cat([query_BE1, visual_BE1, visual_BE1, text_BE1, frames_BET], 2)
+        masks = [torch.ones_like(visual_BE1)]
+        if self.reads_visual:
+            masks += [visual_BE1, visual_BE1, visual_BE1 & pooled.frame_mask.unsqueeze(1)]
+        if self.reads_text:
+            masks.append(text_BE1)
+        return torch.cat(masks, 2)
 
 
 class FusionLayer(nn.Module):

@@ -86,9 +86,10 @@ class PolicyClassifier(lightning.LightningModule):
         encoded_ND = self.network.image_encoder(batch.frames[batch.frame_mask])
         return features_BTD.masked_scatter(batch.frame_mask.unsqueeze(-1), encoded_ND.float())
 
-    def on_train_epoch_start(self) -> None:
-        """Dropout of an epoch hangs on seed and epoch alone: a resumed run goes on as if it had not been killed."""
-        sequence = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout of a batch hangs on its place alone: a resumed run goes on as if it had not been killed."""
+        del batch
+        sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
         torch.manual_seed(int(sequence.generate_state(1)[0]))
 
     def training_step(self, batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ Channels = tuple[float, float, float]
 
 
 class ImageSettings(Strict):
-    """The image encoder; see configs/model/frozen.yaml."""
+    """The image encoder; see configs/train/model/frozen.yaml."""
 
     source: str
     tune: Literal["frozen", "full"] = "frozen"
@@ -26,7 +26,7 @@ class ImageSettings(Strict):
 
 
 class TextSettings(Strict):
-    """The text encoder; see configs/model/frozen.yaml."""
+    """The text encoder; see configs/train/model/frozen.yaml."""
 
     source: str
     tune: Literal["frozen", "full"] = "frozen"
@@ -54,7 +54,7 @@ class ModelSettings(Strict):
 
 
 class OptimSettings(Strict):
-    """Optimiser, schedule and batches; see configs/optim/adamw.yaml."""
+    """Optimiser, schedule and batches; see configs/train/optim/adamw.yaml."""
 
     batch_size: Count = 64
     learning_rate: Positive = 2e-4

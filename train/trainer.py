@@ -43,6 +43,8 @@ def build_trainer(
     Raises:
         InputError: a flag is unknown or wrong, or the accelerator is not there.
     """
+    if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise InputError(f"trainer.accelerator = {trainer['accelerator']!r}: no CUDA device here; use trainer=cpu")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     extra = [_instantiate(target, f"callbacks.{name}") for name, target in (extra_callbacks or {}).items() if target]

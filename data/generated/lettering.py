@@ -14,7 +14,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 NAMES = ["luna", "marco", "kiki", "the.real.ben", "nora_x", "dee", "mr_sol", "anya", "joey", "tess", "pip", "rio"]
 SUFFIXES = ["_99", ".sells", "_vip", "2025", ".shop", "_direct", "_07", ".private"]
-APPS = ["Chatly", "Pingo", "TeleNote", "Wispr", "Hoola"]
+APPS = ["Chazzy", "Plimo", "ZupaNote", "Murml", "Hubla"]
 CITIES = ["OSLO", "LIMA", "BATH", "PUNE", "OAXACA", "AUSTIN", "LEEDS", "GOA"]
 SLOGANS = [
     ("good vibes only",),

@@ -67,8 +67,8 @@ def test_calibrate_loads_no_torch(tmp_path: Path) -> None:
 def test_every_verb_has_help_and_shows_its_config(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([verb, "--help"]) == 0
     assert f"setpoint {verb}" in capsys.readouterr().out
-    assert run([verb, "--cfg", "job"]) == 0
-    assert "\nproject: " in capsys.readouterr().out
+    assert run([verb, "experiment=demo", "--cfg", "job", "project=mine"]) == 0
+    assert "\nproject: mine\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ALL_VERBS)
@@ -78,12 +78,12 @@ def test_every_key_of_a_config_is_an_argument_of_its_verb(verb: str) -> None:
 
     from hydra import compose, initialize_config_dir
 
-    from scripts.verbs import WORKSPACE_KEYS, find_verb
+    from scripts.verbs import WORKSPACE_KEYS, find_verb, search_path
 
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose(verb)
     found = find_verb(verb)
     assert found is not None
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose(verb, search_path(found))
     module, _, name = found.function.partition(":")
     arguments = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert set(config) - set(WORKSPACE_KEYS) == set(arguments)
@@ -175,3 +175,84 @@ def test_a_package_that_hides_ours_is_named(tmp_path: Path) -> None:
     answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
     assert "hidden by" in answer.stderr
+
+
+@pytest.fixture
+def calibration_input(
+    items_file: Path, annotations_file: Path, policy_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> list[str]:
+    """Arguments of a `calibrate` that would succeed: forty scored golden items."""
+    given = arguments(items_file, annotations_file, policy_folder)
+    assert run(["golden", *given, "name=g", "version=1", f"out={tmp_path / 'golden'}"]) == 0
+    capsys.readouterr()
+    item_ids = pl.read_parquet(items_file)["item_id"]
+    scores = pl.DataFrame(
+        {"item_id": item_ids, "fire": [n / 7 for n in range(40)], "scam": [n / 9 for n in range(40)]}
+    )
+    scores.write_parquet(tmp_path / "scores.parquet")
+    return [
+        *(f"scores={tmp_path / 'scores.parquet'}", f"golden={tmp_path / 'golden/g/1'}"),
+        *(f"policies={policy_folder}", "validation=null", f"out={tmp_path / 'calibration'}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t: edit_rows(t / "scores.parquet", fire=float("nan")), ["scores.parquet, row 1, fire = nan"]),
+        (
+            lambda t: pl.read_parquet(t / "scores.parquet").drop("scam").write_parquet(t / "scores.parquet"),
+            ["scam", "missing"],
+        ),
+        (lambda t: edit_rows(t / "scores.parquet", item_id="i01"), ["row 2, item_id = 'i01'", "another row"]),
+        (
+            lambda t: pl.read_parquet(t / "scores.parquet").head(39).write_parquet(t / "scores.parquet"),
+            ["1 of 40", "'i39'"],
+        ),
+        (
+            lambda t: edit_rows(t / "golden/g/1/annotations.parquet", value="not_violating"),
+            ["annotations.parquet", "digest does not match"],
+        ),
+    ],
+)
+def test_wrong_scores_and_a_changed_golden_set_certify_nothing(
+    refuse: Refuse, calibration_input: list[str], tmp_path: Path, spoil: Callable[[Path], None], words: list[str]
+) -> None:
+    spoil(tmp_path)
+    message = refuse("calibrate", *calibration_input)
+    for word in words:
+        assert word in message
+
+
+def test_good_scores_are_calibrated(calibration_input: list[str], tmp_path: Path) -> None:
+    assert run(["calibrate", *calibration_input]) == 0
+    assert (tmp_path / "calibration/operating_points.json").is_file()
+
+
+def test_a_torn_checkpoint_and_a_missing_gpu_are_named(
+    refuse: Refuse, items_file: Path, annotations_file: Path, policy_folder: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    given = arguments(items_file, annotations_file, policy_folder)
+    assert (
+        run(
+            [
+                "split",
+                *given,
+                f"out={tmp_path / 'split'}",
+                "seed=1",
+                "fractions={train: .5,validation: .2,golden: .3}",
+            ]
+        )
+        == 0
+    )
+    torch.save({"state_dict": {}}, tmp_path / "whole.ckpt")
+    (tmp_path / "torn.ckpt").write_bytes((tmp_path / "whole.ckpt").read_bytes()[:-200])
+    split = f"split={tmp_path / 'split'}"
+    assert "torn.ckpt" in refuse("export", f"checkpoint={tmp_path / 'torn.ckpt'}", split)
+    assert "whole.ckpt" in refuse("export", f"checkpoint={tmp_path / 'whole.ckpt'}", split)
+    assert "torn.ckpt" in refuse("score", f"model={tmp_path / 'torn.ckpt'}", f"items={items_file}")
+    if not torch.cuda.is_available():
+        message = refuse("train", "trainer=gpu", split, f"policies={policy_folder}", "logger=none")
+        assert "trainer=cpu" in message

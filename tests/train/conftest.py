@@ -28,6 +28,12 @@ POLICY = {
 }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    # Threads that wait for each other cost more than these networks.
+    torch.set_num_threads(1)
+
+
 def save_tokenizer(folder: Path) -> None:
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -41,7 +47,11 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def save_pixel_statistics(folder: Path) -> None:
-    settings = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.2], "image_processor_type": "ViTImageProcessor"}
+    settings = {
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.2, 0.2, 0.2],
+        "image_processor_type": "ViTImageProcessor",
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
@@ -75,8 +85,17 @@ def _clip(folder: Path) -> None:
     from transformers import CLIPConfig, CLIPModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    text = {**sizes, "vocab_size": 14, "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0}
-    CLIPModel(CLIPConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})).save_pretrained(folder)
+    text = {
+        **sizes,
+        "vocab_size": 14,
+        "max_position_embeddings": 16,
+        "eos_token_id": 3,
+        "bos_token_id": 2,
+        "pad_token_id": 0,
+    }
+    CLIPModel(
+        CLIPConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})
+    ).save_pretrained(folder)
     save_pixel_statistics(folder)
     save_tokenizer(folder)
 
@@ -85,7 +104,14 @@ def _siglip(folder: Path) -> None:
     from transformers import SiglipConfig, SiglipModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    text = {**sizes, "vocab_size": 14, "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0}
+    text = {
+        **sizes,
+        "vocab_size": 14,
+        "max_position_embeddings": 16,
+        "eos_token_id": 3,
+        "bos_token_id": 2,
+        "pad_token_id": 0,
+    }
     config = SiglipConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})
     SiglipModel(config).save_pretrained(folder)
     save_pixel_statistics(folder)

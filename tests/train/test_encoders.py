@@ -59,7 +59,8 @@ def test_a_description_rebuilds_the_architecture(kind: str, encoder_folder: Fold
     rebuilt.load_state_dict(encoder.state_dict())
     assert state_digest(rebuilt) == describe(encoder)["digest"]
     frames = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    assert torch.equal(rebuilt.eval()(frames), encoder(frames))
+    # Not to the bit: convolutions add in another order where weights lie otherwise in memory.
+    torch.testing.assert_close(rebuilt(frames), encoder(frames))
 
 
 def test_a_text_description_rebuilds_the_architecture(encoder_folder: Folder) -> None:

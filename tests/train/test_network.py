@@ -128,7 +128,7 @@ def test_fusion_starts_at_zero() -> None:
     assert torch.equal(network.fuse(**encoded_inputs()), torch.zeros(4, 4))
 
 
-@pytest.mark.parametrize("kinds", [("vit", "bert"), ("siglip", "siglip"), ("clip", "clip"), ("timm", None), (None, "bert")])
+@pytest.mark.parametrize("kinds", [("vit", "bert"), ("siglip", "siglip"), ("timm", None)])
 def test_it_exports_with_free_batch_frames_and_tokens(
     kinds: tuple[str | None, str | None], encoder_folder: Callable[[str], str]
 ) -> None:

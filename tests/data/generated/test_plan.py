@@ -33,7 +33,7 @@ def rows(posts):
         ("contact_details", 0.06, 0.11),
         ("flashing", 0.09, 0.15),
         ("restricted_sale", 0.13, 0.2),
-        ("scam_phrases", 0.17, 0.23),
+        ("scam_phrases", 0.2, 0.26),
     ],
 )
 def test_prevalence(posts, policy_id, low, high):
