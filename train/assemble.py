@@ -18,6 +18,7 @@ from train.encoders import (
     load_text_encoder,
 )
 from train.network import MODALITIES, MultimodalClassifier
+from train.memory import keep_freed_memory
 from train.settings import ModelSettings
 
 
@@ -44,6 +45,7 @@ def load_encoders(model: ModelSettings) -> Encoders:
     """
     if model.image is None and model.text is None:
         raise InputError("model.image and model.text are both null: expected at least one encoder")
+    keep_freed_memory()
     image, text = model.image, model.text
     return Encoders(
         None
