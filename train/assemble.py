@@ -17,8 +17,8 @@ from train.encoders import (
     load_image_encoder,
     load_text_encoder,
 )
-from train.network import MODALITIES, MultimodalClassifier
 from train.memory import keep_freed_memory
+from train.network import MODALITIES, MultimodalClassifier
 from train.settings import ModelSettings
 
 
