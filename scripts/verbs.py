@@ -97,7 +97,7 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
         raise InputError(f"{verb.name}: {str(error).splitlines()[0]}") from error
 
     function: Callable[..., Summary] = getattr(importlib.import_module(module), name)
-    checked = validate_call(function, config=ConfigDict(coerce_numbers_to_str=True))
+    checked = validate_call(config=ConfigDict(coerce_numbers_to_str=True))(function)
     try:
         summary: Summary = checked(**arguments)
         return summary

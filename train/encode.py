@@ -126,7 +126,7 @@ def encode_media(
         if keys[item_id] not in cache.rows:
             wanted.setdefault(keys[item_id], (item_id, media, media_type))
 
-    encoder = encoder.to(device, memory_format=torch.channels_last).eval()  # convolutions are faster so
+    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()  # convolutions are faster so
     reasons: dict[str, str] = {}
 
     def decode(key: str) -> Frames | MediaError:

@@ -89,11 +89,12 @@ def build_backbone(config: dict[str, Any]) -> Any:
     """The architecture of `Backbone.config`, its weights still random."""
     import transformers  # noqa: PLC0415
 
-    made = getattr(transformers, config["architectures"][0], None)
+    made: Any = getattr(transformers, config["architectures"][0], None)
     if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
         raise InputError(f"this version of Transformers has no model {config['architectures'][0]!r}")
     with _quiet():
-        return made._from_config(transformers.AutoConfig.for_model(**config), dtype=torch.float32)
+        build: Any = made._from_config
+        return build(transformers.AutoConfig.for_model(**config), dtype=torch.float32)
 
 
 def _config_of(model: Any) -> dict[str, Any]:
