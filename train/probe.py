@@ -6,46 +6,94 @@ on little data the network begins where logistic regression on the same features
 Shapes: N items, T frames, P policies, D features of an encoder, K inputs of the linear part.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
 
 from data.loading import Batch
 from train.evidence import EvidencePool, linear_inputs, summarise_frames
 from train.network import MultimodalClassifier
 
 SMALLEST_SCALE = 0.01  # of the mean scale: features that hardly vary in training must not explode later
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+FOLDS = 3
+CROSS_VALIDATED_ITEMS = 4_000
 
 
-def prepare(network: MultimodalClassifier, batches: Iterable[Batch], *, strength: float) -> None:
+def prepare(
+    network: MultimodalClassifier,
+    batches: Iterable[Batch],
+    groups: Sequence[int],
+    *,
+    strength: float | Literal["auto"],
+) -> None:
     """Set the statistics and the linear part of an untrained network, in place.
 
     Args:
         network: its encoders are not used.
-        batches: training items with encoded frames and text, in a fixed order.
-        strength: inverse strength C of the L2 penalty of the linear fit; 0 leaves the weights at zero and sets
-            each bias to the log odds of its policy's prevalence.
+        batches: N training items with encoded frames and text, in a fixed order.
+        groups: of the N items; those of a group share a creator or cluster and fall into one fold.
+        strength: inverse strength C of the L2 penalty of the linear fit; "auto" finds it for each policy by
+            cross-validation. 0 leaves the weights at zero and sets each bias to the log odds of the prevalence.
     """
     batches = list(batches)
     set_statistics(network.pool, batches)
     with torch.inference_mode():
-        inputs_NK = np.concatenate([linear_inputs(network.pool(*evidence_of(batch))).numpy() for batch in batches])
+        parts = [linear_inputs(network.pool(*evidence_of(batch))).numpy() for batch in batches]
+    inputs_NK = np.concatenate(parts).astype(np.float64)
     labels_NP = np.concatenate([batch.labels.numpy() for batch in batches])
-    allowed_PK = network.linear.allowed.numpy() > 0
-    for column, usable_K in enumerate(allowed_PK):
+    groups_N = np.asarray(groups)
+    for column, usable_K in enumerate(network.linear.allowed.numpy() > 0):
         known_N = ~np.isnan(labels_NP[:, column])
-        targets = labels_NP[known_N, column]
+        inputs, targets = inputs_NK[known_N][:, usable_K], labels_NP[known_N, column]
         weights, bias = np.zeros(len(usable_K)), _log_odds(targets)
-        if strength > 0 and len(np.unique(targets)) == 2:
-            fit = LogisticRegression(C=strength, max_iter=1000)
-            fit.fit(inputs_NK[known_N][:, usable_K].astype(np.float64), targets)
+        if strength != 0 and len(np.unique(targets)) == 2:
+            chosen = best_strength(inputs, targets, groups_N[known_N]) if strength == "auto" else strength
+            fit = LogisticRegression(C=chosen, max_iter=1000).fit(inputs, targets)
             weights[usable_K], bias = fit.coef_[0], float(fit.intercept_[0])
         with torch.no_grad():
             network.linear.weight[column] = torch.from_numpy(weights).float()
             network.linear.bias[column] = bias
+
+
+def best_strength(
+    inputs: npt.NDArray[np.float64], targets: npt.NDArray[np.float32], groups: npt.NDArray[np.int64]
+) -> float:
+    """The C of STRENGTHS with the smallest log loss in grouped cross-validation; of equals the smallest.
+
+    Args:
+        inputs: [N, K]; of many items an evenly spaced subset is used.
+        targets: [N], 0 or 1, both of them present.
+        groups: [N].
+    """
+    step = -(-len(targets) // CROSS_VALIDATED_ITEMS)
+    inputs, targets, groups = inputs[::step], targets[::step], groups[::step]
+    folds = (
+        [
+            (seen, unseen)
+            for seen, unseen in GroupKFold(FOLDS).split(inputs, targets, groups)
+            if len(np.unique(targets[seen])) == 2
+        ]
+        if len(np.unique(groups)) >= FOLDS
+        else []
+    )
+    if not folds:
+        return STRENGTHS[len(STRENGTHS) // 2]
+
+    def loss(strength: float) -> float:
+        total = 0.0
+        for seen, unseen in folds:
+            fit = LogisticRegression(C=strength, max_iter=1000).fit(inputs[seen], targets[seen])
+            signed = fit.decision_function(inputs[unseen]) * (1 - 2 * targets[unseen])
+            total += float(np.logaddexp(0, signed).sum())
+        return total
+
+    return min(STRENGTHS, key=loss)
 
 
 def set_statistics(pool: EvidencePool, batches: list[Batch]) -> None:
