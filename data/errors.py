@@ -34,7 +34,8 @@ class Finding:
         if self.value is not None:
             shown = repr(self.value)
             if len(shown) > SHOWN_VALUE_LENGTH:
-                shown = shown[: SHOWN_VALUE_LENGTH - 1] + "…"
+                half = SHOWN_VALUE_LENGTH // 2  # both ends: a path tells most by its last part
+                shown = f"{shown[:half]}…{shown[-half:]}"
             where += f" = {shown}"
         return f"{where}: {self.problem}"
 

@@ -51,10 +51,16 @@ def loader(
     )
 
 
+def probed(part: Part) -> Part:
+    """The items that the linear probe is fitted on: all, or of a large part an evenly spaced subset."""
+    step = -(-len(part.items) // PROBED_ITEMS)
+    return Part(part.items.gather_every(step), part.labels[::step], part.digests)
+
+
 def encoded_batches(
     part: Part, encoded: Encoded, *, network: MultimodalClassifier, preprocessing: Preprocessing
 ) -> Iterator[Batch]:
-    """The items of a part with their cached features, in order; of a large part an evenly spaced subset."""
+    """The items of a part with their cached features, in order."""
     dataset = ItemDataset(
         part.items,
         part.labels,
@@ -64,8 +70,7 @@ def encoded_batches(
         text_features=encoded.texts,
         text_dim=network.text_dim,
     )
-    step = max(1, len(dataset) // PROBED_ITEMS)
-    indices = range(0, len(dataset), step)
     collate = Collate(None, preprocessing)
-    for start in range(0, len(indices), ITEMS_PER_PROBE_BATCH):
-        yield collate([dataset[index] for index in indices[start : start + ITEMS_PER_PROBE_BATCH]])
+    for start in range(0, len(dataset), ITEMS_PER_PROBE_BATCH):
+        stop = min(len(dataset), start + ITEMS_PER_PROBE_BATCH)
+        yield collate([dataset[index] for index in range(start, stop)])

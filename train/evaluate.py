@@ -16,13 +16,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data.loading import Collate, ItemDataset
 from train.assemble import Encoders
+from train.batches import encoded_batches
 from train.checkpoint import TrainedModel
 from train.encode import Encoded, encode
+from train.parts import Part
 from train.probe import evidence_of
-
-ITEMS_PER_BATCH = 256
 
 
 def encode_like(trained: TrainedModel, items: pl.DataFrame, cache_dir: Path) -> Encoded:
@@ -39,22 +38,12 @@ def encode_like(trained: TrainedModel, items: pl.DataFrame, cache_dir: Path) -> 
 
 def logits_of(trained: TrainedModel, items: pl.DataFrame, encoded: Encoded) -> npt.NDArray[np.float32]:
     """Logits [N, P] of readable items that are encoded already."""
-    dataset = ItemDataset(
-        items,
-        np.full((len(items), len(trained.policies)), np.nan, dtype=np.float32),
-        preprocessing=trained.preprocessing,
-        reads_frames=False,
-        frame_features=encoded.frames,
-        text_features=encoded.texts,
-        text_dim=trained.network.text_dim,
+    unknown = np.full((len(items), len(trained.policies)), np.nan, dtype=np.float32)
+    batches = encoded_batches(
+        Part(items, unknown, {}), encoded, network=trained.network, preprocessing=trained.preprocessing
     )
-    collate = Collate(None, trained.preprocessing)
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(dataset), ITEMS_PER_BATCH):
-            batch = collate([dataset[index] for index in range(len(dataset))[start : start + ITEMS_PER_BATCH]])
-            parts.append(trained.network.fuse(*evidence_of(batch)).numpy())
-    return np.concatenate(parts)
+        return np.concatenate([trained.network.fuse(*evidence_of(batch)).numpy() for batch in batches])
 
 
 def mean_frame_features(items: pl.DataFrame, encoded: Encoded) -> npt.NDArray[np.float32]:

@@ -45,10 +45,10 @@ class MultimodalClassifier(nn.Module):
         visual_dim: int,
         text_dim: int,
         evidence: Sequence[frozenset[str]],
-        width: int = 128,
-        num_layers: int = 2,
+        width: int = 64,
+        num_layers: int = 1,
         num_heads: int = 4,
-        dropout: float = 0.1,
+        dropout: float = 0.3,
         modality_dropout: float = 0.1,
     ) -> None:
         super().__init__()

@@ -12,9 +12,10 @@ from tokenizers import Tokenizer
 from data.files import atomic_file, sha256_of_json, write_json
 from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
+from data.splits import linked_groups
 from data.summary import Summary
 from train.assemble import Encoders, build_network, frozen_prefixes, load_encoders
-from train.batches import encoded_batches, loader
+from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
@@ -83,8 +84,13 @@ def train(
     unreadable = quarantine(encoded, num_items=parts.num_items, max_fraction=max_unreadable_fraction)
     readable = {name: part.without(encoded[name].unreadable) for name, part in parts.by_name.items()}
 
-    known = encoded_batches(readable["train"], encoded["train"], network=network, preprocessing=preprocessing)
-    prepare(network, known, strength=optim.probe_strength)
+    known = probed(readable["train"])
+    prepare(
+        network,
+        encoded_batches(known, encoded["train"], network=network, preprocessing=preprocessing),
+        linked_groups(known.items, ["creator_id", "cluster_id"]).to_list(),
+        strength=optim.probe_strength,
+    )
     freeze(network, frozen_prefixes(model))
     job = PolicyClassifier(
         network,

@@ -37,10 +37,10 @@ class TextSettings(Strict):
 class FusionSettings(Strict):
     """The fusion transformer; `num_layers` 0 leaves the linear part alone."""
 
-    width: Count = 128
-    num_layers: Annotated[int, Field(ge=0)] = 2
+    width: Count = 64
+    num_layers: Annotated[int, Field(ge=0)] = 1
     num_heads: Count = 4
-    dropout: Share = 0.1
+    dropout: Share = 0.3
     modality_dropout: Share = 0.1
 
 
@@ -57,7 +57,7 @@ class OptimSettings(Strict):
     """Optimiser, schedule and batches; see configs/train/optim/adamw.yaml."""
 
     batch_size: Count = 64
-    learning_rate: Positive = 2e-4
+    learning_rate: Positive = 1e-4
     encoder_learning_rate: Positive = 2e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup_fraction: Share = 0.1
