@@ -6,6 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from hypothesis import settings
+
+# The same examples in every run, and no time limit for one: machines are noisy.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 REAL_POSTS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "moderation-mini"
 
