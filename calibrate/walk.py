@@ -40,8 +40,10 @@ class Walk:
     passed: IntArray
 
 
-def grid_steps(ranked: RankedLabels, start: int) -> IntArray:
-    """Steps to test from rank `start` on: ranks grow by 5 % (at least 1), end on tie boundaries, last one is all.
+def grid_steps(ranked: RankedLabels, start: int, *, one_in: int = 20) -> IntArray:
+    """Steps to test from rank `start` on: ranks grow by one in `one_in`, at least 1, and end on tie boundaries.
+
+    The last one is all.
 
     Examples:
         >>> from calibrate.ranked import rank_labels
@@ -56,7 +58,7 @@ def grid_steps(ranked: RankedLabels, start: int) -> IntArray:
         step = min(ranked.step_at(rank), last)
         steps.append(step)
         reached = int(ranked.n_flagged[step])
-        rank = reached + (reached + 19) // 20
+        rank = reached + (reached + one_in - 1) // one_in
     return np.array(steps, dtype=np.int64)
 
 

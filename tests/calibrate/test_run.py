@@ -94,7 +94,7 @@ def test_without_validation_thresholds_are_certified_and_probabilities_are_not_f
     content = load_operating_points(calibration.out)
     assert content.pilot_digest is None
     assert content.policies[0].calibrator.reason == "no validation split was given"
-    assert "sharing 1 - confidence" in content.policies[0].bands[0].method
+    assert "scan over golden ranks with" in content.policies[0].bands[0].method
 
 
 def test_probability_scores_give_the_same_decisions(make_calibration, tmp_path: Path) -> None:

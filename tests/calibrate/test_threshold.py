@@ -94,7 +94,7 @@ def random_set(random: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
 def test_agrees_with_the_slow_reference_on_random_cases() -> None:
     random = np.random.default_rng(11)
     certified = 0
-    for case in range(1000):
+    for case in range(600):
         n = int(random.choice([1, 2, 5, 20, 60, 150, 400], p=[0.05, 0.05, 0.1, 0.2, 0.2, 0.25, 0.15]))
         scores, labels = random_set(random, n)
         target, delta = float(random.uniform(0.3, 0.95)), float(random.uniform(0.02, 0.3))
@@ -107,6 +107,7 @@ def test_agrees_with_the_slow_reference_on_random_cases() -> None:
             labels,
             target_precision=target,
             confidence=confidence,
+            method="walk",
             pilot_scores=None if pilot is None else pilot[0],
             pilot_labels=None if pilot is None else pilot[1],
         )
@@ -123,7 +124,7 @@ def test_agrees_with_the_slow_reference_on_random_cases() -> None:
             assert (point.threshold, point.n_flagged_labelled) == expected, case
             assert point.labels_needed is None
         assert point.n_unknown + point.n_labelled == n
-    assert 200 < certified < 800
+    assert 100 < certified < 500
 
 
 @settings(max_examples=300, deadline=None)
