@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from calibrate.assumptions import FRESH, KNOWN, RIGHT, SAME, SAMPLE
 from calibrate.bounds import fewest_labels, lower_bound, tail_probability
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
 from calibrate.ranked import rank_labels
-from calibrate.threshold import FRESH, KNOWN, RIGHT, SAME, SAMPLE
 
 
 def choose_recall_threshold(

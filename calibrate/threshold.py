@@ -6,24 +6,16 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from calibrate.assumptions import FALLING, FRESH, KNOWN, PILOT, RIGHT, SAME, SAMPLE
+from calibrate.betting_point import choose_by_betting
 from calibrate.bounds import lower_bound
 from calibrate.labels_needed import labels_needed
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
 from calibrate.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
 from calibrate.search import Search, search_by_scan, search_by_walk
+from calibrate.weighted import checked_clusters, checked_weights, weighting
 
-SAMPLE = (
-    "The labelled items are a simple random sample of the posts that the threshold will decide on, drawn "
-    "independently of one another; near-duplicates and posts of one creator are not independent."
-)
-KNOWN = "Whether a label is known depends neither on the post's score nor on whether it violates."
-RIGHT = "The known labels are right: a labelling error counts as if it were the truth."
-FRESH = "These labels had no part in training the model, and no earlier threshold was chosen on them."
-SAME = "The scores come from the model and runtime that will serve, and traffic stays as it was when sampled."
-FALLING = "Precision does not rise again as the threshold falls (checked by nothing; look at the curve)."
-PILOT = "The pilot shares no items with these labels; it only plans where the test spends its confidence."
-
-Method = Literal["auto", "scan", "walk"]
+Method = Literal["auto", "scan", "walk", "betting"]
 METHODS = get_args(Method)
 
 
@@ -33,9 +25,13 @@ def choose_threshold(
     *,
     target_precision: float,
     confidence: float = 0.95,
+    inclusion_prob: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
     pilot_scores: ArrayLike | None = None,
     pilot_labels: ArrayLike | None = None,
     method: Method = "auto",
+    monotone_precision: bool = False,
+    growing: bool = False,
 ) -> OperatingPoint:
     """Choose the lowest threshold whose precision is at least `target_precision`, with confidence.
 
@@ -58,6 +54,10 @@ def choose_threshold(
     certify one of them, a run must be carried over the first, or begin at it or at a later one: the boundaries
     leave that a probability of at most delta, wherever t* is.
 
+    Weights and clusters. With unequal `inclusion_prob`, with `clusters`, or on request, the test is by betting
+    (`calibrate.betting`). With a pilot the thresholds are fixed by its scores; no shape of the precision curve is
+    then assumed.
+
     Not claimed. Nothing is said about the precision within parts of the flagged posts (a market, a language), about
     populations other than the sampled one, or jointly about several policies or bands: of M results, the chance
     that any is wrong is bounded by M delta only. The precision and recall reported beside the target are pointwise
@@ -68,9 +68,16 @@ def choose_threshold(
         labels: [N], 1 violating, 0 not violating, NaN unknown (left out, counted).
         target_precision: in (0, 1).
         confidence: 1 - delta, in (0, 1).
+        inclusion_prob: [N] in (0, 1], the probability with which each item came into the sample.
+        clusters: [N] names; items with the same one (near-duplicates, one creator) are drawn together. None, NaN and
+            "" stand alone.
         pilot_scores: [M] scores of other items, such as the validation split; only plan how delta is spent.
         pilot_labels: [M] their labels. A pilot without known labels is no pilot.
-        method: "scan", or "walk"; "auto" is the scan.
+        method: "scan", "walk" or "betting"; "auto" is the scan, or betting where the sample asks for it.
+        monotone_precision: betting only: take the furthest golden rank that passes, which is exact if precision
+            never rises as the threshold falls; more powerful, off by default, named in the result.
+        growing: betting only: the set is tested again as it grows, and all answers shall hold together. Needs a
+            pilot, which must stay the same.
 
     Returns:
         The operating point: certified, or not attainable with `labels_needed`.
@@ -97,11 +104,46 @@ def choose_threshold(
         ('not_attainable', None, 188)
     """
     target = checked_share("target_precision", target_precision)
-    delta = 1 - checked_share("confidence", confidence)
+    confidence = checked_share("confidence", confidence)
     ranked = rank_labels(scores, labels)
     pilot = _checked_pilot(pilot_scores, pilot_labels)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    known = ~np.isnan(np.asarray(labels, np.float64))
+    weights = checked_weights(inclusion_prob, len(known))
+    groups = checked_clusters(clusters, len(known))
+    uneven = groups is not None or bool(np.ptp(weights[known]) > 0 if known.any() else False)
+    if method == "auto":
+        method = "betting" if uneven or growing or monotone_precision else "scan"
+    if method != "betting":
+        _refuse_uneven(method, uneven=uneven, growing=growing, monotone_precision=monotone_precision)
+        return _by_counting(ranked, pilot, method, target=target, confidence=confidence)
+    if monotone_precision and groups is not None:
+        raise ValueError("monotone_precision is of no use with clusters: posts of one cluster are not independent")
+    if growing and not pilot:
+        raise ValueError("growing needs pilot_scores and pilot_labels, on which thresholds and bets are fixed")
+    weighted = weighting(checked_scores(scores), checked_labels(labels), weights, groups)
+    return choose_by_betting(
+        ranked,
+        weighted,
+        pilot,
+        target=target,
+        confidence=confidence,
+        monotone_precision=monotone_precision,
+        growing=growing,
+    )
+
+
+def _by_counting(
+    ranked: RankedLabels,
+    pilot: tuple[Scores, Labels] | None,
+    method: Method,
+    *,
+    target: float,
+    confidence: float,
+) -> OperatingPoint:
+    """The operating point of a simple random sample, by a scan or a walk."""
+    delta = 1 - confidence
     search = (search_by_walk if method == "walk" else search_by_scan)(ranked, pilot, target=target, delta=delta)
     point = unanswered(
         ranked,
@@ -127,6 +169,13 @@ def choose_threshold(
             f"{len(search.certified):,} thresholds passed the test, {end}."
         ),
     )
+
+
+def _refuse_uneven(method: Method, **asked: bool) -> None:
+    what = [name for name, wanted in asked.items() if wanted]
+    if what:
+        given = "unequal inclusion_prob or clusters" if what[0] == "uneven" else what[0]
+        raise ValueError(f"method={method!r} takes no {given}; use 'auto' or 'betting'")
 
 
 def _why_not(ranked: RankedLabels, search: Search, target: float) -> str:

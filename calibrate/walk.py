@@ -120,11 +120,11 @@ def planned_start(
     for i, step in enumerate(steps):
         above = pilot_labels[pilot_scores >= ranked.threshold(int(step))]
         true_positives, false_positives = int((above == 1).sum()), int((above == 0).sum())
-        power[i] = _beta_binomial_tail(int(allowed[i]), int(ranks[i]), 0.5 + false_positives, 0.5 + true_positives)
+        power[i] = beta_binomial_tail(int(allowed[i]), int(ranks[i]), 0.5 + false_positives, 0.5 + true_positives)
     return int(ranks[np.argmax(power >= SHARE_OF_BEST_POWER * power.max())])
 
 
-def _beta_binomial_tail(k: int, n: int, alpha: float, beta: float) -> float:
+def beta_binomial_tail(k: int, n: int, alpha: float, beta: float) -> float:
     """P(X <= k) for X beta-binomial: n draws with a success probability drawn from Beta(alpha, beta)."""
     counts = np.arange(k + 1)
     choose = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)

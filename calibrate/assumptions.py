@@ -1,0 +1,22 @@
+"""The sentences that a guarantee rests on. Every operating point lists its own."""
+
+SAMPLE = (
+    "The labelled items are a simple random sample of the posts that the threshold will decide on, drawn "
+    "independently of one another; near-duplicates and posts of one creator are not independent."
+)
+KNOWN = "Whether a label is known depends neither on the post's score nor on whether it violates."
+RIGHT = "The known labels are right: a labelling error counts as if it were the truth."
+FRESH = "These labels had no part in training the model, and no earlier threshold was chosen on them."
+SAME = "The scores come from the model and runtime that will serve, and traffic stays as it was when sampled."
+FALLING = "Precision does not rise again as the threshold falls (checked by nothing; look at the curve)."
+PILOT = "The pilot shares no items with these labels; it only plans where the test spends its confidence."
+DESIGN = (
+    "Items came into the sample independently of one another, each with its stated inclusion probability; above each "
+    "tested threshold no post of the population had a smaller one than the smallest found there."
+)
+CLUSTERS = (
+    "Clusters came into the sample independently of one another; above each tested threshold no cluster of the "
+    "population weighs more than the heaviest found there."
+)
+FIXED = "The thresholds tested were fixed by the pilot's scores; no shape of the precision curve is assumed."
+GROWING = "Every look at this growing set used the same pilot and the same settings; all answers hold together."

@@ -1,0 +1,147 @@
+"""Betting against "the precision is at most the target": evidence from weighted or clustered labels, at any size.
+
+At threshold t the precision is at least the target iff E[Z] >= 0, with Z the sum over a cluster's flagged posts of
+(y - target) / inclusion_prob; a post without a cluster is its own. Let w be the most that a cluster can weigh above
+t. For a bet b with b target w <= 1, the wealth prod(1 + b Z_i) has expectation at most 1 where the precision is at
+most the target, and so has W(t), its mean over a grid of bets. W(t) >= 1 / delta happens with probability at most
+delta (Markov), and with a fixed t and fixed bets even once over all sizes of a growing set (Ville).
+
+N known labels from the highest score down, T thresholds, K bets.
+
+References:
+    I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting", Journal of the Royal
+    Statistical Society B 86 (2024). J. Ville, "Étude critique de la notion de collectif" (1939).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from calibrate.bounds import FloatArray, IntArray
+
+BETS_A_DECADE, DECADES = 8, 3
+LARGEST_STAKE = 0.99  # of what may be staked without risking ruin
+FOCUS = 0.7  # standard deviation, in log bets, of the half of the mixture that sits around the expected best bet
+
+
+@dataclass(frozen=True)
+class Stakes:
+    """Known labels from the highest score down, with what each adds to its cluster.
+
+    Attributes:
+        labels: [N], 1 or 0.
+        weights: [N], 1 / inclusion_prob.
+        weight_before: [N], weight of the cluster's posts above, 0 for the first.
+        right_before: [N], weight of the violating ones of them.
+        heaviest: [N], the most that any cluster weighs down to here.
+    """
+
+    labels: FloatArray
+    weights: FloatArray
+    weight_before: FloatArray
+    right_before: FloatArray
+    heaviest: FloatArray
+
+
+def stakes_of(labels: FloatArray, weights: FloatArray, clusters: IntArray | None) -> Stakes:
+    """Prepare labels that are sorted by falling score.
+
+    Args:
+        labels: [N], 1 or 0.
+        weights: [N], positive.
+        clusters: [N], equal numbers for posts of one cluster; None if each post is its own.
+    """
+    if clusters is None:
+        before, right = np.zeros(len(labels)), np.zeros(len(labels))
+    else:
+        before, right = _sum_before(weights, clusters), _sum_before(weights * labels, clusters)
+    heaviest = np.maximum.accumulate(before + weights) if len(labels) else np.zeros(0)
+    return Stakes(labels, weights, before, right, heaviest)
+
+
+def log_wealth(
+    stakes: Stakes,
+    ranks: IntArray,
+    *,
+    target: float,
+    delta: float,
+    even_bets: bool = False,
+    one_mixture: bool = False,
+) -> FloatArray:
+    """log W at each of the ranks (the number of posts flagged), [T].
+
+    Bets are powers of 10^(1/8): a lattice that no data move. At each rank, half of the mixture is even over the three
+    decades of bets that cannot lose more than everything; the other half sits around the bet that does best where W
+    just reaches 1 / delta, which depends on number and weights of the flagged posts, rounded to the lattice.
+
+    Args:
+        stakes: as `stakes_of` prepared them.
+        ranks: [T], from 0 to N.
+        target: precision under test.
+        delta: level that the mixture is made for; the evidence is valid for any.
+        even_bets: leave the half out that depends on the number of posts, as a growing set needs it.
+        one_mixture: the even mixture of the deepest rank for all; W is then a supermartingale down the ranks, too.
+    """
+    if not len(ranks) or not len(stakes.labels):
+        return np.zeros(len(ranks))
+    last = np.maximum(ranks, 1) - 1
+    largest = LARGEST_STAKE / (target * stakes.heaviest[last])
+    if one_mixture:
+        largest = np.full(len(ranks), largest.min())
+    ends = np.log10([largest.min(), largest.max()]) * BETS_A_DECADE
+    powers = np.arange(math.floor(ends[0]) - BETS_A_DECADE * DECADES, math.floor(ends[1]) + 1)
+    bets = 10 ** (powers / BETS_A_DECADE)
+    allowed = (bets[:, None] <= largest) & (bets[:, None] > largest * 10.0**-DECADES)
+    mixture = allowed / allowed.sum(axis=0)
+    if not even_bets and not one_mixture:
+        best = np.sqrt(2 * math.log(1 / delta) / np.cumsum(_variances(stakes, target))[last])
+        best = 10 ** (np.round(np.log10(np.minimum(best, largest)) * BETS_A_DECADE) / BETS_A_DECADE)
+        focus = np.exp(-0.5 * (np.log(bets[:, None] / best) / FOCUS) ** 2) * allowed
+        mixture = (mixture + focus / focus.sum(axis=0)) / 2
+    wealth = np.array([_cumulative(stakes, bet, target)[ranks] for bet in bets])
+    with np.errstate(divide="ignore"):
+        result: FloatArray = logsumexp(wealth, b=mixture, axis=0)
+    return result
+
+
+def precision_bound(stakes: Stakes, rank: int, *, delta: float, lowest: float) -> float:
+    """The largest precision that the evidence at one rank refutes, at least `lowest`: a lower confidence bound.
+
+    The mixture is the one of `log_wealth` at each precision tried, searched upwards until it no longer refutes.
+    """
+    bound = lowest
+    for precision in np.linspace(lowest, 1, 64)[1:-1]:
+        evidence = log_wealth(stakes, np.array([rank]), target=float(precision), delta=delta)[0]
+        if evidence < math.log(1 / delta):
+            break
+        bound = float(precision)
+    return bound
+
+
+def _cumulative(stakes: Stakes, bet: float, target: float) -> FloatArray:
+    """log prod(1 + bet Z) after 0, 1, …, N posts; ruin is kept finite, bets that can come to it are not used."""
+    before = stakes.right_before - target * stakes.weight_before
+    after = before + stakes.weights * (stakes.labels - target)
+    factor = np.maximum(1 + bet * after, 1e-300) / np.maximum(1 + bet * before, 1e-300)
+    return np.concatenate([[0.0], np.cumsum(np.log(factor))])
+
+
+def _variances(stakes: Stakes, target: float) -> FloatArray:
+    """What each post adds to the variance of the sum of Z, were precision the target and clusters of one mind."""
+    grown = (stakes.weight_before + stakes.weights) ** 2 - stakes.weight_before**2
+    variances: FloatArray = target * (1 - target) * grown
+    return variances
+
+
+def _sum_before(values: FloatArray, clusters: IntArray) -> FloatArray:
+    """Sum of the values of the same cluster at earlier positions."""
+    order = np.argsort(clusters, kind="stable")
+    grouped = clusters[order]
+    total = np.cumsum(values[order]) - values[order]
+    first = np.flatnonzero(np.diff(grouped, prepend=grouped[:1] - 1))
+    within = total - np.repeat(total[first], np.diff(np.append(first, len(grouped))))
+    result = np.empty(len(values))
+    result[order] = within
+    return result
