@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from calibrate.bounds import lower_bound
 from calibrate.ranked import rank_labels
+from calibrate.ribbon import simultaneous_lower_bounds
 
 CURVE_SCHEMA = {
     "threshold": pl.Float32,
@@ -14,6 +15,7 @@ CURVE_SCHEMA = {
     "precision": pl.Float64,
     "recall": pl.Float64,
     "precision_lower_bound": pl.Float64,
+    "precision_lower_band": pl.Float64,
     "certified": pl.Boolean,
 }
 
@@ -30,7 +32,8 @@ def precision_recall_curve(
     Args:
         scores: [N] finite numbers; compared in float32.
         labels: [N], 1, 0 or NaN (left out).
-        confidence: of the one-sided Clopper-Pearson bound, which holds at each threshold by itself.
+        confidence: of the one-sided Clopper-Pearson bound, which holds at each threshold by itself, and of the
+            lower band, which holds at all of them together (`calibrate.ribbon`).
         certified_range: of an operating point; marks the thresholds that it certifies.
 
     Returns:
@@ -61,6 +64,7 @@ def precision_recall_curve(
             "precision": right / flagged,
             "recall": right / ranked.n_positive if ranked.n_positive else [None] * len(flagged),
             "precision_lower_bound": lower_bound(right, flagged, confidence=confidence),
+            "precision_lower_band": simultaneous_lower_bounds(ranked, confidence=confidence),
             "certified": certified,
         },
         schema=CURVE_SCHEMA,

@@ -26,7 +26,7 @@ class PrecisionRecallFigure:
     """A precision-recall curve in a drawing of the plot size above.
 
     Attributes:
-        curve, ribbon: SVG path data; the ribbon lies between the curve and its pointwise lower bound.
+        curve, ribbon: SVG path data; the ribbon lies between the curve and its lower band.
         recall_ticks, precision_ticks: grid lines.
         target_x: vertical line at a target recall, or None.
         target_y: horizontal line at a target precision, or None.
@@ -71,7 +71,7 @@ def precision_recall_figure(curve: pl.DataFrame, point: OperatingPoint) -> Preci
         return height
 
     upper = _thinned(x(recall), y(precision))
-    lower = _thinned(x(recall), y(curve["precision_lower_bound"].to_numpy()))
+    lower = _thinned(x(recall), y(curve["precision_lower_band"].to_numpy()))
     step = 0.05 if floor >= 0.7 else 0.1 if floor >= 0.4 else 0.2
     marks = 1 - step * np.arange(int(np.floor((1 - floor) / step + 1e-9)) + 1)
     certified = curve.filter("certified")
