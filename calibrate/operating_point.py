@@ -44,6 +44,8 @@ class OperatingPoint:
         labels_needed: known labels, drawn from the same population, with which the target is estimated to be
             certified in four cases of five; None if certified or if nothing supports an estimate. It is an
             estimate, not a promise: see `calibrate.labels_needed`.
+        tested_target: the share of violating labels that was tested for instead of `target`, because of corrections;
+            None without. Precision and its bound describe labels as they are: compare them with this.
         method: how the threshold was found, in a phrase.
         assumptions: sentences; the guarantee is as good as they are.
         reason: why the answer is what it is, as a sentence.
@@ -68,6 +70,7 @@ class OperatingPoint:
     n_flagged_labelled: int = 0
     certified_range: tuple[float, float] | None = None
     labels_needed: int | None = None
+    tested_target: float | None = None
 
     @property
     def target_precision(self) -> float | None:

@@ -9,9 +9,34 @@ from pydantic import Field, ValidationError, model_validator
 
 from calibrate.operating_point import Kind, OperatingPoint
 from calibrate.probability import Calibrator
+from calibrate.slices import SliceResult, SliceStatus
 from data.errors import InputError
 from data.files import read_json, write_json
 from data.policy import Band, Strict, findings_of
+
+
+class SliceRecord(Strict):
+    """One slice at its band's threshold; see `calibrate.slices.SliceResult` for the fields."""
+
+    by: str
+    value: str
+    status: SliceStatus
+    target: float
+    n_labelled: int
+    n_flagged_labelled: int
+    precision: float | None
+    more_labels: int | None
+    threshold: float | None
+
+
+class ErrorBudgetRecord(Strict):
+    """How 1 - confidence is spent: by each claim (`each`), or shared equally by `n_claims` of them (`all`).
+
+    The bands by precision or recall are claims, and so are all slices of a band together.
+    """
+
+    mode: Literal["each", "all"]
+    n_claims: int
 
 
 class BandRecord(Strict):
@@ -38,11 +63,14 @@ class BandRecord(Strict):
     n_flagged_labelled: int
     certified_range: tuple[float, float] | None
     labels_needed: int | None
+    tested_target: float | None = None
+    slices: tuple[SliceRecord, ...] = ()
 
     @classmethod
-    def of(cls, band: Band, point: OperatingPoint) -> "BandRecord":
+    def of(cls, band: Band, point: OperatingPoint, slices: tuple[SliceResult, ...] = ()) -> "BandRecord":
         """The record of a policy's band."""
-        return cls(action=band.action, queue=band.queue, **dataclasses.asdict(point))
+        records = tuple(SliceRecord(**dataclasses.asdict(part)) for part in slices)
+        return cls(action=band.action, queue=band.queue, slices=records, **dataclasses.asdict(point))
 
     @model_validator(mode="after")
     def _threshold_only_if_certified(self) -> "BandRecord":
@@ -111,13 +139,15 @@ class OperatingPointsFile(Strict):
     """The content of operating_points.json.
 
     Attributes:
-        pilot_digest: content digest of the validation scores that planned the walks; None without validation.
+        pilot_digest: content digest of the validation scores that planned the tests; None without validation.
+        error_budget: how bands and slices share what may go wrong.
     """
 
     format: Literal["setpoint/operating_points/v1"] = Field(default="setpoint/operating_points/v1", alias="schema")
     golden_set: GoldenSetRecord
     scores: ScoresRecord
     pilot_digest: str | None
+    error_budget: ErrorBudgetRecord | None = None
     policies: tuple[PolicyRecord, ...]
 
 

@@ -3,32 +3,54 @@
 N golden items, M validation items.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import precision_recall_curve
 from calibrate.operating_point import OperatingPoint
 from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
+from calibrate.slices import SliceResult, check_slices
 from calibrate.threshold import choose_threshold
-from data.policy import Band, Policy
+from data.policy import Band, Policy, SliceRule
 
 CURVE_CONFIDENCE = 0.95
 SMALLEST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
+class Settings:
+    """How bands are tested.
+
+    Attributes:
+        n_claims: claims that share 1 - confidence; 1 if each has its own.
+        corrections: of the precision tests.
+        slices: `off`, `test` at the band's threshold, or `own` thresholds besides.
+    """
+
+    n_claims: int = 1
+    corrections: Corrections = UNCORRECTED
+    slices: Literal["off", "test", "own"] = "test"
+
+
+DEFAULT_SETTINGS = Settings()
+
+
+@dataclass(frozen=True)
 class BandCalibration:
-    """A band, its operating point, and the curve with what that point certifies."""
+    """A band, its operating point, the curve with what that point certifies, and the slices at its threshold."""
 
     band: Band
     point: OperatingPoint
     curve: pl.DataFrame
+    slices: tuple[SliceResult, ...] = ()
 
     @property
     def title(self) -> str:
@@ -53,6 +75,8 @@ def calibrate_policy(
     *,
     pilot: tuple[Scores, Scores] | None,
     scale: str = "logit",
+    columns: pl.DataFrame | None = None,
+    settings: Settings = DEFAULT_SETTINGS,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -62,6 +86,8 @@ def calibrate_policy(
         labels: [N] golden labels, 1, 0 or NaN.
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
+        columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
+        settings: error budget, corrections, slices.
     """
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
@@ -75,7 +101,9 @@ def calibrate_policy(
         policy=policy,
         calibrator=calibrator,
         reliability=checked,
-        bands=tuple(_calibrate_band(band, scores, labels, pilot) for band in policy.bands),
+        bands=tuple(
+            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings) for band in policy.bands
+        ),
     )
 
 
@@ -89,28 +117,72 @@ def as_logits(scores: Scores, scale: str) -> NDArray[np.float64]:
 
 
 def _calibrate_band(
-    band: Band, scores: Scores, labels: Scores, pilot: tuple[Scores, Scores] | None
+    band: Band,
+    scores: Scores,
+    labels: Scores,
+    pilot: tuple[Scores, Scores] | None,
+    rules: list[SliceRule],
+    columns: pl.DataFrame | None,
+    settings: Settings,
 ) -> BandCalibration:
-    if band.target_precision is not None:
-        assert band.confidence is not None
-        point = choose_threshold(
-            scores,
-            labels,
-            target_precision=band.target_precision,
-            confidence=band.confidence,
-            pilot_scores=pilot[0] if pilot else None,
-            pilot_labels=pilot[1] if pilot else None,
-        )
-    elif band.target_recall is not None:
-        assert band.confidence is not None
-        point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=band.confidence)
-    else:
+    slices: tuple[SliceResult, ...] = ()
+    if band.kind == "capacity":
         assert band.capacity_per_day is not None
         point = _capacity_point(band.capacity_per_day, scores, labels)
+    else:
+        assert band.confidence is not None
+        delta = (1 - band.confidence) / settings.n_claims
+        if band.target_precision is not None:
+            point = choose_threshold(
+                scores,
+                labels,
+                target_precision=band.target_precision,
+                confidence=1 - delta,
+                pilot_scores=pilot[0] if pilot else None,
+                pilot_labels=pilot[1] if pilot else None,
+                corrections=settings.corrections,
+            )
+            if columns is not None and settings.slices != "off":
+                slices = _slices_of(point, scores, labels, rules, columns, settings, delta)
+        else:
+            assert band.target_recall is not None
+            point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
+        if settings.n_claims > 1:
+            shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
+            point = replace(point, confidence=band.confidence, method=shared)
     curve = precision_recall_curve(
         scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
     )
-    return BandCalibration(band=band, point=point, curve=curve)
+    return BandCalibration(band=band, point=point, curve=curve, slices=slices)
+
+
+def _slices_of(
+    point: OperatingPoint,
+    scores: Scores,
+    labels: Scores,
+    rules: list[SliceRule],
+    columns: pl.DataFrame,
+    settings: Settings,
+    delta: float,
+) -> tuple[SliceResult, ...]:
+    """Every rule's slices at the point's threshold; the rules share delta."""
+    if point.threshold is None:
+        return ()
+    return tuple(
+        replace(part, target=rule.min_precision or point.target)
+        for rule in rules
+        for part in check_slices(
+            scores,
+            settings.corrections.applied(labels.astype(np.float64)).astype(np.float32),
+            columns[rule.by].to_list(),
+            by=rule.by,
+            threshold=point.threshold,
+            target=settings.corrections.tested_target(rule.min_precision or point.target),
+            delta=delta / len(rules),
+            min_flagged=rule.min_flagged,
+            own_thresholds=settings.slices == "own",
+        )
+    )
 
 
 def _capacity_point(capacity_per_day: int, scores: Scores, labels: Scores) -> OperatingPoint:

@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from calibrate import figures, verdict
-from calibrate.operating_points_file import GoldenSetRecord, ScoresRecord
+from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +39,7 @@ def render_report(
     scores: ScoresRecord,
     *,
     has_pilot: bool,
+    error_budget: ErrorBudgetRecord | None = None,
 ) -> str:
     """Render the page: no external resource, no script, every value escaped, the same input the same bytes.
 
@@ -46,7 +47,8 @@ def render_report(
         policies: in the order of the page.
         golden_set: what the claims were certified on.
         scores: whose scores.
-        has_pilot: whether a validation split planned the walks.
+        has_pilot: whether a validation split planned the tests.
+        error_budget: how the bands share what may go wrong; None for each by itself.
     """
     views = [_policy_view(number, calibration) for number, calibration in enumerate(policies)]
     points = [band.point for calibration in policies for band in calibration.bands]
@@ -68,6 +70,7 @@ def render_report(
         golden_set=golden_set,
         scores=scores,
         has_pilot=has_pilot,
+        n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
         n_bands=len(points),
         n_certified=sum(point.status == "certified" for point in points),
         shared_risk=min(1.0, sum(1 - point.confidence for point in points if point.confidence is not None)),

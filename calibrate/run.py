@@ -1,20 +1,23 @@
 """The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
 
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
+from calibrate.corrections import Corrections, Unresolved
 from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs
 from calibrate.operating_points_file import (
     BandRecord,
     CalibratorRecord,
+    ErrorBudgetRecord,
     GoldenSetRecord,
     OperatingPointsFile,
     PolicyRecord,
     ScoresRecord,
     write_operating_points,
 )
-from calibrate.policy_calibration import PolicyCalibration, calibrate_policy
+from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.report import render_report
 from calibrate.verdict import out_of_order, percent, shown_threshold
 from data.errors import InputError
@@ -33,6 +36,12 @@ def calibrate(
     out: Path,
     validation: Path | None = None,
     validation_scores: Path | None = None,
+    error_budget: Literal["each", "all"] = "each",
+    slices: Literal["off", "test", "own"] = "test",
+    label_false_positive_rate: float = 0.0,
+    label_false_negative_rate: float = 0.0,
+    prior_odds_ratio: float = 1.0,
+    unresolved: Unresolved = "left_out",
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -44,6 +53,12 @@ def calibrate(
         validation: folder with items.parquet and annotations.parquet of other items; plans where the tests begin
             and fits the probabilities. No guarantee rests on it.
         validation_scores: scores of the validation items, if `scores` does not hold them.
+        error_budget: `each` band has 1 - confidence for itself; `all` share it, so that all hold together.
+        slices: `test` the policy's slices at each certified precision threshold, give them their `own`, or `off`.
+        label_false_positive_rate: at most this share of posts that do not violate is labelled violating.
+        label_false_negative_rate: at least this share of violating posts is labelled not violating.
+        prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
+        unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -54,6 +69,12 @@ def calibrate(
     _check_replaceable(Path(out))
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
+    )
+    settings = _settings(
+        inputs,
+        error_budget=error_budget,
+        slices=slices,
+        corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
     )
     calibrations = [
         calibrate_policy(
@@ -66,10 +87,12 @@ def calibrate(
                 else None
             ),
             scale=inputs.scores.metadata.scale,
+            columns=inputs.golden_set.items,
+            settings=settings,
         )
         for column, policy in enumerate(inputs.policies)
     ]
-    content = _file_content(inputs, calibrations)
+    content = _file_content(inputs, calibrations, ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims))
     curves = _curves(calibrations)
     with atomic_folder(out) as folder:
         write_operating_points(folder / POINTS_FILE, content)
@@ -77,7 +100,13 @@ def calibrate(
         with atomic_file(folder / "curves.csv") as file:
             curves.write_csv(file)
         with atomic_file(folder / "report" / "index.html") as file:
-            page = render_report(calibrations, content.golden_set, content.scores, has_pilot=bool(inputs.validation))
+            page = render_report(
+                calibrations,
+                content.golden_set,
+                content.scores,
+                has_pilot=bool(inputs.validation),
+                error_budget=content.error_budget,
+            )
             file.write_text(page, encoding="utf-8")
     return _summary(Path(out), content, calibrations)
 
@@ -87,7 +116,47 @@ def _check_replaceable(out: Path) -> None:
         raise InputError(f"{out}: exists and is no earlier calibration; name a new folder as out=")
 
 
-def _file_content(inputs: CalibrationInputs, calibrations: list[PolicyCalibration]) -> OperatingPointsFile:
+def _corrections(
+    false_positive_rate: float, false_negative_rate: float, prior_odds_ratio: float, unresolved: Unresolved
+) -> Corrections:
+    try:
+        return Corrections(false_positive_rate, false_negative_rate, prior_odds_ratio, unresolved)
+    except ValueError as error:
+        raise InputError(f"calibrate: label_{error}" if str(error).startswith("false_") else str(error)) from error
+
+
+def _settings(
+    inputs: CalibrationInputs,
+    *,
+    error_budget: Literal["each", "all"],
+    slices: Literal["off", "test", "own"],
+    corrections: Corrections,
+) -> Settings:
+    """How bands are tested. The claims of `all` are bands by precision or recall, and each band's slices together."""
+    missing = [
+        (policy.policy_id, rule.by)
+        for policy in inputs.policies
+        for rule in policy.slices
+        if rule.by not in inputs.golden_set.items.columns
+    ]
+    if missing and slices != "off":
+        policy_id, column = missing[0]
+        raise InputError(
+            f"{inputs.golden_set.folder / 'items.parquet'}: no column {column!r}, by which {policy_id} is sliced; "
+            "freeze a golden set that has it, or give slices=off"
+        )
+    n_claims = sum(
+        1 + (band.kind == "precision" and bool(policy.slices) and slices != "off")
+        for policy in inputs.policies
+        for band in policy.bands
+        if band.kind != "capacity"
+    )
+    return Settings(n_claims=max(1, n_claims) if error_budget == "all" else 1, corrections=corrections, slices=slices)
+
+
+def _file_content(
+    inputs: CalibrationInputs, calibrations: list[PolicyCalibration], error_budget: ErrorBudgetRecord
+) -> OperatingPointsFile:
     record, metadata = inputs.golden_set.record, inputs.scores.metadata
     return OperatingPointsFile(
         golden_set=GoldenSetRecord(
@@ -109,6 +178,7 @@ def _file_content(inputs: CalibrationInputs, calibrations: list[PolicyCalibratio
             runtime=metadata.runtime,
         ),
         pilot_digest=inputs.validation_scores.digest() if inputs.validation_scores else None,
+        error_budget=error_budget,
         policies=tuple(
             PolicyRecord(
                 policy_id=calibration.policy.policy_id,
@@ -117,7 +187,7 @@ def _file_content(inputs: CalibrationInputs, calibrations: list[PolicyCalibratio
                     calibration.calibrator,
                     calibration.reliability.expected_calibration_error if calibration.reliability else None,
                 ),
-                bands=tuple(BandRecord.of(band.band, band.point) for band in calibration.bands),
+                bands=tuple(BandRecord.of(band.band, band.point, band.slices) for band in calibration.bands),
             )
             for calibration in calibrations
         ),
@@ -159,6 +229,12 @@ def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyC
         f"caution: {calibration.policy.policy_id}: {sentence}"
         for calibration in calibrations
         for sentence in out_of_order([(band.title, band.point) for band in calibration.bands])
+    ]
+    lines += [
+        f"slice: {policy_id}, {band.action}: {part.by}={part.value} is below {percent(part.target)} at this threshold"
+        for policy_id, band in bands
+        for part in band.slices
+        if part.status == "below"
     ]
     sharing = content.golden_set.n_sharing_cluster
     if sharing:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from calibrate.assumptions import FALLING, FRESH, KNOWN, PILOT, RIGHT, SAME, SAMPLE
 from calibrate.betting_point import choose_by_betting
 from calibrate.bounds import lower_bound
+from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.labels_needed import labels_needed
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
 from calibrate.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
@@ -32,6 +33,7 @@ def choose_threshold(
     method: Method = "auto",
     monotone_precision: bool = False,
     growing: bool = False,
+    corrections: Corrections = UNCORRECTED,
 ) -> OperatingPoint:
     """Choose the lowest threshold whose precision is at least `target_precision`, with confidence.
 
@@ -78,6 +80,8 @@ def choose_threshold(
             never rises as the threshold falls; more powerful, off by default, named in the result.
         growing: betting only: the set is tested again as it grows, and all answers shall hold together. Needs a
             pilot, which must stay the same.
+        corrections: for annotator error, prior shift and unresolved labels; listed in the result, whose
+            `tested_target` says what was asked of the labels.
 
     Returns:
         The operating point: certified, or not attainable with `labels_needed`.
@@ -105,6 +109,9 @@ def choose_threshold(
     """
     target = checked_share("target_precision", target_precision)
     confidence = checked_share("confidence", confidence)
+    tested = corrections.tested_target(target)
+    rank_labels(scores, labels)  # speaks of what was passed
+    labels = corrections.applied(checked_labels(labels))
     ranked = rank_labels(scores, labels)
     pilot = _checked_pilot(pilot_scores, pilot_labels)
     if method not in METHODS:
@@ -117,20 +124,37 @@ def choose_threshold(
         method = "betting" if uneven or growing or monotone_precision else "scan"
     if method != "betting":
         _refuse_uneven(method, uneven=uneven, growing=growing, monotone_precision=monotone_precision)
-        return _by_counting(ranked, pilot, method, target=target, confidence=confidence)
+        point = _by_counting(ranked, pilot, method, target=tested, confidence=confidence)
+        return _corrected(point, corrections, target)
     if monotone_precision and groups is not None:
         raise ValueError("monotone_precision is of no use with clusters: posts of one cluster are not independent")
     if growing and not pilot:
         raise ValueError("growing needs pilot_scores and pilot_labels, on which thresholds and bets are fixed")
     weighted = weighting(checked_scores(scores), checked_labels(labels), weights, groups)
-    return choose_by_betting(
+    point = choose_by_betting(
         ranked,
         weighted,
         pilot,
-        target=target,
+        target=tested,
         confidence=confidence,
         monotone_precision=monotone_precision,
         growing=growing,
+    )
+    return _corrected(point, corrections, target)
+
+
+def _corrected(point: OperatingPoint, corrections: Corrections, target: float) -> OperatingPoint:
+    """The point with the target that was asked for, and what was corrected among its assumptions."""
+    said = corrections.sentences()
+    if not said:
+        return point
+    kept = tuple(each for each in point.assumptions if each != RIGHT or not corrections.has_label_error)
+    return replace(
+        point,
+        target=target,
+        tested_target=point.target,
+        assumptions=kept + said,
+        method=f"{point.method}, testing for a share of {point.target:.4g} among the labels",
     )
 
 

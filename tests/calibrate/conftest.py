@@ -30,8 +30,8 @@ class Calibration:
     validation: Path | None
     validation_scores: Path | None = None
 
-    def run(self) -> Summary:
-        return calibrate(**vars(self))
+    def run(self, **keys) -> Summary:
+        return calibrate(**vars(self), **keys)
 
 
 def policy_content(policy_id: str, bands: list[dict]) -> dict:

@@ -1,0 +1,123 @@
+"""Parts of the flagged posts (a market, a language): is the precision there what the whole promises?
+
+A slice is certified where a scan of its own labels, at its share of delta, certifies a threshold at or below the
+global one. That also holds although the global threshold was chosen on these labels, since a scan certifies all
+stricter thresholds with its loosest, if precision in the slice does not rise again as the threshold falls.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from calibrate.bounds import upper_bound
+from calibrate.labels_needed import labels_needed
+from calibrate.ranked import Scores, rank_labels
+from calibrate.search import search_by_scan
+
+SliceStatus = Literal["certified", "below", "insufficient"]
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """What is known of one slice at the global threshold.
+
+    Attributes:
+        by: the column.
+        value: its value.
+        status: `certified`; `below`: an upper bound of its precision, pointwise, lies below the target; or
+            `insufficient`: neither can be shown.
+        target: precision asked of the slice.
+        n_labelled: known labels in the slice.
+        n_flagged_labelled: those of them at or above the global threshold.
+        precision: share of violating ones among the latter; None if there are none.
+        more_labels: estimate of the known labels from this slice that are missing; None unless `insufficient` and
+            something supports an estimate.
+        threshold: the slice's own certified threshold where one was asked for; it holds whatever the status.
+    """
+
+    by: str
+    value: str
+    status: SliceStatus
+    target: float
+    n_labelled: int
+    n_flagged_labelled: int
+    precision: float | None
+    more_labels: int | None
+    threshold: float | None = None
+
+
+def check_slices(
+    scores: Scores,
+    labels: Scores,
+    values: Sequence[object],
+    *,
+    by: str,
+    threshold: float,
+    target: float,
+    delta: float,
+    min_flagged: int,
+    own_thresholds: bool = False,
+) -> tuple[SliceResult, ...]:
+    """Test every value of a column at one threshold; all certificates hold together with probability 1 - delta.
+
+    Delta is shared by the values with at least `min_flagged` known labels; the others are insufficient.
+
+    Args:
+        scores: float32 [N].
+        labels: [N], 1, 0 or NaN.
+        values: [N], the column; None belongs to no slice.
+        by: its name.
+        threshold: the global one, that all slices are tested at.
+        target: precision asked of each.
+        delta: chance of a false certificate among them.
+        min_flagged: known labels that a slice needs.
+        own_thresholds: report each slice's own threshold.
+
+    Examples:
+        >>> scores, labels = np.arange(400, dtype=np.float32), np.ones(400)
+        >>> parts = check_slices(scores, labels, ["de", "fr"] * 200, by="market", threshold=100.0, target=0.9,
+        ...                      delta=0.05, min_flagged=30)
+        >>> [(part.value, part.status, part.n_flagged_labelled) for part in parts]
+        [('de', 'certified', 150), ('fr', 'certified', 150)]
+    """
+    names = np.array(["" if value is None else str(value) for value in values], dtype=str)
+    present = np.array([value is not None for value in values], dtype=bool)
+    known = ~np.isnan(labels)
+    found = sorted(set(names[present].tolist()))
+    tested = [name for name in found if int(((names == name) & present & known).sum()) >= min_flagged]
+    level = delta / max(1, len(tested))
+    results = []
+    for name in found:
+        inside = (names == name) & present
+        ranked = rank_labels(scores[inside], labels[inside])
+        flagged = inside & known & (scores >= np.float32(threshold))
+        n_flagged, right = int(flagged.sum()), int(labels[flagged].sum())
+        own, status, more = None, "insufficient", None
+        if name in tested:
+            search = search_by_scan(ranked, None, target=target, delta=level)
+            own = ranked.threshold(int(search.certified[-1])) if len(search.certified) else None
+            # Between the slice's last flagged post and the next one the global threshold decides the same.
+            reached = int(ranked.n_flagged[search.certified[-1]]) if len(search.certified) else -1
+            if reached >= n_flagged > 0:
+                status = "certified"
+            elif n_flagged and float(upper_bound(right, n_flagged, confidence=1 - level)) < target:
+                status = "below"
+        if status == "insufficient":
+            needed, _ = labels_needed(ranked, target=target, level=level, first_rank=min_flagged)
+            more = None if needed is None else max(1, needed - ranked.n_labelled)
+        results.append(
+            SliceResult(
+                by=by,
+                value=name,
+                status=status,  # type: ignore[arg-type]
+                target=target,
+                n_labelled=ranked.n_labelled,
+                n_flagged_labelled=n_flagged,
+                precision=right / n_flagged if n_flagged else None,
+                more_labels=more,
+                threshold=own if own_thresholds else None,
+            )
+        )
+    return tuple(results)

@@ -1,0 +1,101 @@
+"""Slices at a threshold that was chosen on the same labels, and how claims share an error budget."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from scipy import stats
+
+from calibrate import choose_threshold
+from calibrate.slices import check_slices
+from data.errors import InputError
+
+
+def test_twenty_slices_are_rarely_certified_wrongly() -> None:
+    """Every slice lies just below the target: any certificate is wrong. 0.999 quantile of Bin(40, 0.1)."""
+    random = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(40):
+        scores = random.random(3000).astype(np.float32)
+        labels = (random.random(3000) < 0.898).astype(np.float32)
+        point = choose_threshold(scores, labels, target_precision=0.85, confidence=0.9)
+        parts = check_slices(
+            scores,
+            labels,
+            random.integers(0, 20, 3000).tolist(),
+            by="market",
+            threshold=point.threshold,
+            target=0.9,
+            delta=0.1,
+            min_flagged=30,
+        )
+        assert len(parts) == 20
+        wrong += any(part.status == "certified" for part in parts)
+    assert wrong <= stats.binom.ppf(0.999, 40, 0.1)
+
+
+def test_good_bad_small_and_missing_slices_are_told_apart() -> None:
+    random = np.random.default_rng(1)
+    scores = random.random(2000).astype(np.float32)
+    names = np.array(["good", "bad", "weak"])[random.integers(0, 3, 2000)].astype(object)
+    names[:20], names[20:40] = "small", None
+    labels = (random.random(2000) < np.select([names == "bad", names == "weak"], [0.6, 0.905], 1.0)).astype(float)
+    labels[50:60] = np.nan
+    parts = check_slices(
+        scores, labels, names.tolist(), by="market", threshold=0.3, target=0.9, delta=0.05, min_flagged=59
+    )
+    status = {part.value: part.status for part in parts}
+    assert status == {"bad": "below", "good": "certified", "small": "insufficient", "weak": "insufficient"}
+    by_name = {part.value: part for part in parts}
+    assert by_name["small"].more_labels >= 1
+    assert by_name["good"].threshold is None
+    flagged = (scores >= np.float32(0.3)) & (names == "bad") & ~np.isnan(labels)
+    assert (by_name["bad"].n_flagged_labelled, by_name["bad"].precision) == (
+        flagged.sum(),
+        pytest.approx(labels[flagged].mean()),
+    )
+
+
+def with_slices(calibration, **keys) -> dict:
+    path = calibration.policies / "fire.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["slices"] = [{"by": "media_type", "min_flagged": 30}]
+    path.write_text(yaml.safe_dump(content))
+    calibration.run(**keys)
+    return json.loads((calibration.out / "operating_points.json").read_text())
+
+
+def test_the_verb_reports_slices_and_their_own_thresholds(calibration) -> None:
+    content = with_slices(calibration, slices="own")
+    removal, review, _ = content["policies"][0]["bands"]
+    (photo,) = removal["slices"]
+    assert (photo["by"], photo["value"], review["slices"]) == ("media_type", "photo", [])
+    assert photo["threshold"] is not None
+    assert photo["n_flagged_labelled"] == removal["n_flagged_labelled"]
+    assert "media_type photo" in (calibration.out / "report" / "index.html").read_text()
+    assert content["error_budget"] == {"mode": "each", "n_claims": 1}
+
+
+def test_all_claims_share_the_error_budget(calibration) -> None:
+    each = with_slices(calibration)["policies"][0]["bands"]
+    content = with_slices(calibration, error_budget="all")
+    shared = content["policies"][0]["bands"]
+    # Two precision bands, one recall band, the slices of one band.
+    assert content["error_budget"] == {"mode": "all", "n_claims": 4}
+    assert "shared by 4 claims" in shared[0]["method"]
+    assert [band["confidence"] for band in shared] == [band["confidence"] for band in each]
+    assert shared[0]["threshold"] > each[0]["threshold"]
+    assert shared[1]["threshold"] < each[1]["threshold"]
+    assert "All promises together" in (calibration.out / "report" / "index.html").read_text()
+
+
+def test_a_slice_column_that_is_missing(calibration) -> None:
+    path = calibration.policies / "fire.yaml"
+    content = yaml.safe_load(path.read_text()) | {"slices": [{"by": "planet", "min_flagged": 30}]}
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match="no column 'planet', by which fire is sliced"):
+        calibration.run()
+    calibration.run(slices="off")
+    assert pl.read_parquet(calibration.out / "curves.parquet").height
