@@ -61,7 +61,7 @@ class Reliability:
     expected_calibration_error: float
 
 
-def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibrator:
+def fit_platt(logits: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> Calibrator:
     """Fit Platt scaling by maximum likelihood, with Platt's prior-corrected targets.
 
     The targets are (n1 + 1) / (n1 + 2) for violating and 1 / (n0 + 2) for other items, so that the fit stays finite
@@ -70,6 +70,8 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibrator:
     Args:
         logits: [N] finite scores in logits, of items that the model was not trained on.
         labels: [N], 1, 0 or NaN (left out).
+        weights: [N], positive, such as 1 / inclusion_prob of a sample drawn with unequal chances; None for equal
+            ones. Only their ratios count.
 
     Returns:
         The calibrator; with scale 1, offset 0 and a reason if either class has fewer than 10 known labels, or the
@@ -88,6 +90,7 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibrator:
         'only 1 violating and 1 other posts with a known label; at least 10 of each are needed'
     """
     z, y = _known(logits, labels)
+    shares = _shares(weights, labels)
     n_positive = int(y.sum())
     n_negative = len(y) - n_positive
     if min(n_positive, n_negative) < FEWEST_PER_CLASS:
@@ -97,7 +100,8 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibrator:
                 f"at least {FEWEST_PER_CLASS} of each are needed"
             )
         )
-    center, spread = float(z.mean()), float(z.std())
+    center = float(shares @ z)
+    spread = float(np.sqrt(shares @ (z - center) ** 2))
     if spread == 0:
         return Calibrator(reason="all scores are equal")
     targets = np.where(y == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
@@ -106,7 +110,7 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibrator:
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
         u = parameters[0] * x + parameters[1]
         gap = expit(u) - targets
-        return float(np.mean(np.logaddexp(0, u) - targets * u)), np.array([np.mean(gap * x), np.mean(gap)])
+        return float(shares @ (np.logaddexp(0, u) - targets * u)), np.array([shares @ (gap * x), shares.dot(gap)])
 
     start = np.array([0.0, np.log((n_positive + 1) / (n_negative + 1))])
     slope, intercept = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-9}).x
@@ -152,6 +156,18 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 10
         violating_share=violating_share,
         expected_calibration_error=float(np.nansum(gap * counts) / len(p)),
     )
+
+
+def _shares(weights: ArrayLike | None, labels: ArrayLike) -> NDArray[np.float64]:
+    """Weights of the known labels as shares of their sum."""
+    known = ~np.isnan(checked_labels(labels))
+    if weights is None:
+        return np.full(int(known.sum()), 1 / max(1, int(known.sum())))
+    given = np.asarray(weights, np.float64)
+    if given.shape != known.shape or not np.all(np.isfinite(given) & (given > 0)):
+        raise ValueError(f"weights must be positive and finite, one a label, got {weights!r}")
+    shares: NDArray[np.float64] = given[known] / given[known].sum()
+    return shares
 
 
 def _known(values: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from calibrate.probability import Calibrator, fit_platt, reliability
@@ -74,3 +75,18 @@ def test_reliability_refuses_what_is_no_probability() -> None:
         reliability([1.5], [1])
     with pytest.raises(ValueError, match="at least one known label"):
         reliability([0.5], [np.nan])
+
+
+def test_weights_undo_an_uneven_sample() -> None:
+    random = np.random.default_rng(3)
+    logits = random.normal(size=40_000)
+    labels = (random.random(40_000) < expit(2 * logits - 2)).astype(float)
+    chance = np.where(labels == 1, 1.0, 0.2)  # drawn by label: unweighted, the offset would be off by log 5
+    taken = random.random(40_000) < chance
+    weighted = fit_platt(logits[taken], labels[taken], weights=1 / chance[taken])
+    assert (weighted.scale, weighted.offset) == (pytest.approx(2, abs=0.15), pytest.approx(-2, abs=0.15))
+    assert fit_platt(logits[taken], labels[taken]).offset > -1
+    same = fit_platt(logits[:500], labels[:500], weights=np.full(500, 7.0))
+    assert same.offset == pytest.approx(fit_platt(logits[:500], labels[:500]).offset)
+    with pytest.raises(ValueError, match="weights must be positive"):
+        fit_platt(logits[:2], labels[:2], weights=[1.0, 0.0])
