@@ -82,19 +82,20 @@ def log_wealth(
         target: precision under test.
         delta: level that the mixture is made for; the evidence is valid for any.
         even_bets: leave the half out that depends on the number of posts, as a growing set needs it.
-        one_mixture: the even mixture of the deepest rank for all; W is then a supermartingale down the ranks, too.
+        one_mixture: one even mixture for all ranks, of which bets that a rank does not admit are given up with what
+            they hold; W is then a supermartingale down the ranks, too, past the one where precision is the target.
     """
     if not len(ranks) or not len(stakes.labels):
         return np.zeros(len(ranks))
     last = np.maximum(ranks, 1) - 1
     largest = LARGEST_STAKE / (target * stakes.heaviest[last])
-    if one_mixture:
-        largest = np.full(len(ranks), largest.min())
     ends = np.log10([largest.min(), largest.max()]) * BETS_A_DECADE
     powers = np.arange(math.floor(ends[0]) - BETS_A_DECADE * DECADES, math.floor(ends[1]) + 1)
     bets = 10 ** (powers / BETS_A_DECADE)
     allowed = (bets[:, None] <= largest) & (bets[:, None] > largest * 10.0**-DECADES)
     mixture = allowed / allowed.sum(axis=0)
+    if one_mixture:
+        mixture = (bets[:, None] <= largest) / len(bets)
     if not even_bets and not one_mixture:
         best = np.sqrt(2 * math.log(1 / delta) / np.cumsum(_variances(stakes, target))[last])
         best = 10 ** (np.round(np.log10(np.minimum(best, largest)) * BETS_A_DECADE) / BETS_A_DECADE)

@@ -87,7 +87,7 @@ def weighting(scores: Scores, labels: Labels, weights: FloatArray, clusters: Int
     known: NDArray[np.int64] = np.flatnonzero(~np.isnan(labels))
     order = known[np.argsort(-scores[known], kind="stable")]
     grouped = None if clusters is None else clusters[order]
-    relative = weights[order] / weights.max(initial=1e-300)  # the scale of the weights changes nothing
+    relative = weights[order] / weights[order].max(initial=1e-300)  # the scale of the weights changes nothing
     return Weighting(scores[order], stakes_of(labels[order], relative, grouped), clusters is not None)
 
 

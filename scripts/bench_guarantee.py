@@ -165,7 +165,8 @@ def single_cases(tally: Tally, draws: int) -> None:
         )
 
     def planned() -> bool:
-        return violates(choose_threshold(*sample(step, 1000), **question, **pilots[step.name]), step)
+        scores, labels = sample(step, 1000)
+        return violates(choose_threshold(scores, labels, **question, **pilots[step.name]), step)
 
     def eight_bits() -> bool:
         scores, labels = sample(step, 1000)

@@ -44,7 +44,10 @@ def test_wealth_is_one_in_expectation_at_the_target(weights, target: float, even
             for row in labels
         ]
     )
-    assert chance @ wealth == pytest.approx(np.ones(3), abs=1e-9)
+    if one:  # some bets are given up on the way
+        assert (chance @ wealth <= 1 + 1e-9).all()
+    else:
+        assert chance @ wealth == pytest.approx(np.ones(3), abs=1e-9)
 
 
 def test_a_cluster_is_one_bet() -> None:
