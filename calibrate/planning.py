@@ -22,6 +22,7 @@ ONE_IN, PLANNING_ONE_IN = 50, 10  # tested ranks grow by one in fifty; where pla
 PLANNED_SHARES = (0.5, 0.9)
 MOST_STARTS = 14
 N_SIMULATED = 200
+MOST_PLANNED = 30_000  # ranks that plans are compared over: later starts would gain nothing
 FEWEST_IN_BLOCK = 10
 # A pilot must promise this much more than the default, which comes first, before it is left: simulations flatter.
 WORTH_LEAVING_DEFAULT = 1.02
@@ -82,7 +83,7 @@ def planned_design(
         target: precision under test.
         delta: level.
     """
-    n_labelled = ranked.n_labelled
+    n_labelled = min(ranked.n_labelled, MOST_PLANNED)
     if n_labelled < fewest_labels(target, delta):
         return default_design(n_labelled, target=target, delta=delta)
     ranks = growing_ranks(n_labelled, target=target, delta=delta, one_in=PLANNING_ONE_IN)

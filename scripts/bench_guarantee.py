@@ -24,6 +24,7 @@ from calibrate.corrections import Corrections
 from calibrate.operating_point import OperatingPoint
 from calibrate.planning import budget, default_design, growing_ranks
 from calibrate.scan import calibrated_boundaries, certified_steps
+from scripts.bench_peers import MAPIE_MODES, has_mapie, mapie_threshold
 from scripts.bench_populations import (
     Array,
     Population,
@@ -235,7 +236,8 @@ def power(tally: Tally, draws: int) -> None:
                 recalls.append(outcomes(population, thresholds, scan(wrong, target, delta), target)[1] / oracle)
                 naive.append(outcomes(population, thresholds, empirical(wrong, target), target)[0])
             shares = np.concatenate(recalls)
-            piloted = []
+            piloted: list[float] = []
+            peers: dict[str, list[float]] = {mode: [] for mode in MAPIE_MODES} if has_mapie() else {}
             for _ in range(max(20, draws // 50)):
                 (scores, labels), (pilot_scores, pilot_labels) = (
                     tuple(part[0] for part in population.draw(random, (1, size))) for size in (n, 2000)
@@ -250,13 +252,21 @@ def power(tally: Tally, draws: int) -> None:
                 )
                 found = 0.0 if point.threshold is None else population.recall_at(np.array(point.threshold))
                 piloted.append(float(found) / oracle)
+                for mode, found_by_peer in peers.items():
+                    threshold = mapie_threshold(scores, labels, target=target, delta=delta, mode=mode)
+                    caught = 0.0 if threshold is None else float(population.recall_at(np.array(threshold)))
+                    found_by_peer.append(caught / oracle)
             asked = REFERENCE.get(population.name, (np.nan, np.nan))[place]
             error = 3 * shares.std() / np.sqrt(len(shares))
             if shares.mean() + error < asked - 0.005:
                 tally.failures.append(f"power {population.name}, {n}: {shares.mean():.3f}, reference {asked}")
+            for mode, found_by_peer in peers.items():
+                if np.mean(found_by_peer) > shares.mean() + error:
+                    tally.failures.append(f"power {population.name}, {n}: MAPIE {mode} {np.mean(found_by_peer):.3f}")
+            beside = "".join(f", MAPIE {mode} {np.mean(each):.3f}" for mode, each in peers.items())
             print(
                 f"{population.name:40} {n:7,} {shares.mean():7.3f} {np.mean(piloted):7.3f} "
-                f"{'' if np.isnan(asked) else asked:>9} {np.concatenate(naive).mean():6.2f} violate",
+                f"{'' if np.isnan(asked) else asked:>9} {np.concatenate(naive).mean():6.2f} violate{beside}",
                 flush=True,
             )
 
