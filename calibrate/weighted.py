@@ -172,11 +172,11 @@ def _budget(ranks: IntArray, main: int, delta: float) -> FloatArray:
 
 
 def _pilot_thresholds(pilot_scores: Scores) -> Scores:
-    """Distinct scores of the pilot at ranks that grow by 5 %."""
+    """Distinct scores of the pilot at ranks that grow by 2 %."""
     distinct = np.unique(pilot_scores)[::-1]
     ranks = [0]
     while ranks[-1] < len(distinct) - 1:
-        ranks.append(min(len(distinct) - 1, ranks[-1] + 1 + ranks[-1] // 20))
+        ranks.append(min(len(distinct) - 1, ranks[-1] + 1 + ranks[-1] // 50))
     return distinct[ranks]
 
 

@@ -52,7 +52,7 @@ def test_messages_name_the_argument_and_the_value(arguments: dict, message: str)
 odd_numbers = st.one_of(st.floats(width=64), st.sampled_from([0.0, -0.0, 1.0, 1e-45, 3.4e38, math.nan, math.inf]))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.lists(odd_numbers, max_size=40),
     st.lists(st.sampled_from([0.0, 1.0, math.nan, 2.0]), max_size=40),
@@ -72,6 +72,16 @@ def test_whatever_comes_in(scores: list[float], labels: list[float], target: flo
     labels = (labels * (len(scores) // max(1, len(labels)) + 1))[: len(scores)] if scores else labels
     for point in (
         answers(lambda: choose_threshold(scores, labels, target_precision=target, confidence=confidence)),
+        answers(
+            lambda: choose_threshold(
+                scores,
+                labels,
+                target_precision=target,
+                confidence=confidence,
+                inclusion_prob=np.where(np.arange(len(scores)) % 3, 0.1, 1.0),
+                clusters=np.arange(len(scores)) // 2,
+            )
+        ),
         answers(lambda: choose_recall_threshold(scores, labels, target_recall=target, confidence=confidence)),
     ):
         if point is not None and point.status == "certified":

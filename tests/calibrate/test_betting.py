@@ -141,7 +141,7 @@ def test_twenty_looks_at_a_growing_set() -> None:
         "pilot_scores": pilot,
         "pilot_labels": labels_of(random, pilot),
     }
-    draws, violations, certified = 20, 0, 0
+    draws, violations, certified = 12, 0, 0
     for _ in range(draws):
         scores = random.random(2000)
         labels = labels_of(random, scores)

@@ -14,10 +14,10 @@ from data.errors import InputError
 
 
 def test_twenty_slices_are_rarely_certified_wrongly() -> None:
-    """Every slice lies just below the target: any certificate is wrong. 0.999 quantile of Bin(40, 0.1)."""
+    """Every slice lies just below the target: any certificate is wrong. 0.999 quantile of Bin(25, 0.1)."""
     random = np.random.default_rng(0)
     wrong = 0
-    for _ in range(40):
+    for _ in range(25):
         scores = random.random(3000).astype(np.float32)
         labels = (random.random(3000) < 0.898).astype(np.float32)
         point = choose_threshold(scores, labels, target_precision=0.85, confidence=0.9)
@@ -33,7 +33,7 @@ def test_twenty_slices_are_rarely_certified_wrongly() -> None:
         )
         assert len(parts) == 20
         wrong += any(part.status == "certified" for part in parts)
-    assert wrong <= stats.binom.ppf(0.999, 40, 0.1)
+    assert wrong <= stats.binom.ppf(0.999, 25, 0.1)
 
 
 def test_good_bad_small_and_missing_slices_are_told_apart() -> None:
