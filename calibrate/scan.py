@@ -18,13 +18,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import convolve
-from scipy.stats import binom
+from scipy import fft
 
 from calibrate.bounds import FloatArray, IntArray
 
 # Mass further from the mean than this many standard deviations (and counts) is below 1e-16 and left out.
 WIDTH_IN_DEVIATIONS, WIDTH_IN_COUNTS = 9, 40
+PRODUCTS_BEFORE_FFT = 200_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _start_boundary(jumps: list[_Band], allowed: FloatArray) -> tuple[IntArray, 
     start = np.full(len(jumps), -1, np.int64)
     alive, spent = _Band(0, np.ones(1)), 0.0
     for step, jump in enumerate(jumps):
-        mass = _trimmed(_Band(alive.low + jump.low, convolve(alive.mass, jump.mass)))
+        mass = _trimmed(_Band(alive.low + jump.low, _convolved(alive.mass, jump.mass)))
         below = spent + np.cumsum(mass.mass)
         n_absorbed = int(np.searchsorted(below, allowed[step], side="right"))
         start[step] = max(start[step - 1] if step else -1, mass.low + n_absorbed - 1 if n_absorbed else -1)
@@ -133,7 +133,7 @@ def _keep_boundary(ranks: IntArray, jumps: list[_Band], start: IntArray, chance:
             chance_later = np.zeros(len(counts))
         else:
             jump = jumps[step + 1]
-            reached = convolve(later.mass, jump.mass[::-1])  # index i: count i + later.low - last jump
+            reached = _convolved(later.mass, jump.mass[::-1])  # index i: count i + later.low - last jump
             chance_later = _looked_up(reached, later.low - jump.low - len(jump.mass) + 1, counts)
         chance_later = np.clip(chance_later, 0, 1)
         chance_later[counts <= start[step]] = 1.0
@@ -151,9 +151,26 @@ def _looked_up(values: FloatArray, low: int, counts: IntArray) -> FloatArray:
 
 
 def _binomial(n: int, chance: float) -> _Band:
+    """Bin(n, chance) by the ratios of neighbouring probabilities, outwards from the mode."""
     reach = WIDTH_IN_DEVIATIONS * np.sqrt(n * chance * (1 - chance)) + WIDTH_IN_COUNTS
     low, high = max(0, int(n * chance - reach)), min(n, int(n * chance + reach))
-    return _Band(low, binom.pmf(np.arange(low, high + 1), n, chance))
+    counts = np.arange(low, high)
+    ratios = (n - counts) / (counts + 1) * (chance / (1 - chance))
+    mode = min(max(int((n + 1) * chance), low), high) - low
+    mass = np.ones(high - low + 1)
+    np.cumprod(ratios[mode:], out=mass[mode + 1 :])
+    mass[:mode] = np.cumprod(1 / ratios[:mode][::-1])[::-1]
+    return _Band(low, mass / mass.sum())
+
+
+def _convolved(left: FloatArray, right: FloatArray) -> FloatArray:
+    """As scipy.signal.convolve, without what that spends on finding out how: many short arrays come through here."""
+    if len(left) * len(right) <= PRODUCTS_BEFORE_FFT:
+        return np.convolve(left, right)
+    length = len(left) + len(right) - 1
+    padded = fft.next_fast_len(length, real=True)
+    convolved: FloatArray = fft.irfft(fft.rfft(left, padded) * fft.rfft(right, padded), padded)[:length]
+    return convolved
 
 
 def _trimmed(band: _Band) -> _Band:

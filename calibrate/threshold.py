@@ -110,16 +110,19 @@ def choose_threshold(
     target = checked_share("target_precision", target_precision)
     confidence = checked_share("confidence", confidence)
     tested = corrections.tested_target(target)
-    rank_labels(scores, labels)  # speaks of what was passed
-    labels = corrections.applied(checked_labels(labels))
     ranked = rank_labels(scores, labels)
+    if corrections.unresolved != "left_out":
+        labels = corrections.applied(checked_labels(labels))
+        ranked = rank_labels(scores, labels)
     pilot = _checked_pilot(pilot_scores, pilot_labels)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    known = ~np.isnan(np.asarray(labels, np.float64))
-    weights = checked_weights(inclusion_prob, len(known))
-    groups = checked_clusters(clusters, len(known))
-    uneven = groups is not None or bool(np.ptp(weights[known]) > 0 if known.any() else False)
+    n_items = len(ranked.all_scores)
+    groups = checked_clusters(clusters, n_items)
+    uneven = groups is not None
+    if inclusion_prob is not None:
+        weights = checked_weights(inclusion_prob, n_items)[~np.isnan(checked_labels(labels))]
+        uneven = uneven or bool(len(weights) and np.ptp(weights) > 0)
     if method == "auto":
         method = "betting" if uneven or growing or monotone_precision else "scan"
     if method != "betting":
@@ -130,7 +133,7 @@ def choose_threshold(
         raise ValueError("monotone_precision is of no use with clusters: posts of one cluster are not independent")
     if growing and not pilot:
         raise ValueError("growing needs pilot_scores and pilot_labels, on which thresholds and bets are fixed")
-    weighted = weighting(checked_scores(scores), checked_labels(labels), weights, groups)
+    weighted = weighting(ranked.all_scores, checked_labels(labels), checked_weights(inclusion_prob, n_items), groups)
     point = choose_by_betting(
         ranked,
         weighted,
