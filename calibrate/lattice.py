@@ -16,6 +16,7 @@ Scores = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 Cells = NDArray[np.uint32]
 
+SORTED_UP_TO = 100_000  # fewer scores are sorted sooner than put into cells
 CELL_BITS = 17
 BLOCK, COUNTING_BLOCK = 1 << 16, 1 << 19  # items at a time: blocks that stay in the processor's caches
 SAMPLE = 4096
@@ -64,13 +65,15 @@ def every_step(scores: Scores, codes: Codes) -> Steps:
         >>> steps.scores.tolist(), steps.n_flagged.tolist(), steps.positives.tolist()
         ([3.0, 2.0, 1.0], [2, 3, 4], [1, 1, 2])
     """
-    distinct, step = np.unique(-scores, return_inverse=True)
-    falling = -distinct + np.float32(0)  # no -0.0
+    negated = np.sort(-scores)
+    n_flagged = 1 + np.flatnonzero(np.append(negated[1:] != negated[:-1], np.ones(len(negated[:1]), bool)))
+    distinct = negated[n_flagged - 1]
+    falling = np.float32(0) - distinct  # no -0.0
     return Steps(
         scores=falling,
-        next_scores=np.append(falling[1:], np.float32(-np.inf)),
-        n_flagged=np.cumsum(np.bincount(step, minlength=len(distinct))).astype(np.int64),
-        positives=np.cumsum(np.bincount(step[codes == 1], minlength=len(distinct))).astype(np.int64),
+        next_scores=np.append(falling[1:], np.full(len(falling[:1]), -np.inf, np.float32)),
+        n_flagged=n_flagged,
+        positives=np.searchsorted(np.sort(-scores[codes == 1]), distinct, side="right"),
     )
 
 
@@ -87,6 +90,10 @@ def steps_at(scores: Scores, codes: Codes, ranks: IntArray) -> Steps:
         >>> steps.scores.tolist(), steps.next_scores.tolist(), steps.n_flagged.tolist(), steps.positives.tolist()
         ([3.0, 1.0], [2.0, -inf], [2, 4], [1, 2])
     """
+    if len(scores) <= SORTED_UP_TO:
+        every = every_step(scores, codes)
+        steps = np.unique(np.searchsorted(every.n_flagged, ranks))
+        return Steps(every.scores[steps], every.next_scores[steps], every.n_flagged[steps], every.positives[steps])
     cells_of = _cells_of(scores)
     places = np.empty(len(scores), np.uint32)  # twice the cell, and one more for code 1
     for begin in range(0, len(scores), BLOCK):

@@ -3,6 +3,7 @@
 N golden items, M validation items.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +18,7 @@ from calibrate.operating_point import OperatingPoint
 from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceResult, check_slices
+from calibrate.slices import SliceResult, SliceRows, check_slices
 from calibrate.threshold import choose_threshold
 from data.policy import Band, Policy, SliceRule
 
@@ -75,7 +76,7 @@ def calibrate_policy(
     *,
     pilot: tuple[Scores, Scores] | None,
     scale: str = "logit",
-    columns: pl.DataFrame | None = None,
+    slices: Mapping[str, SliceRows] | None = None,
     settings: Settings = DEFAULT_SETTINGS,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
@@ -86,9 +87,11 @@ def calibrate_policy(
         labels: [N] golden labels, 1, 0 or NaN.
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
-        columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
+        slices: rows of each value, by column, of the columns that the policy's slices name; None tests no slice.
         settings: error budget, corrections, slices.
     """
+    # Columns of a matrix are slow to read again and again.
+    scores, labels = np.ascontiguousarray(scores), np.ascontiguousarray(labels)
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
     else:
@@ -102,7 +105,7 @@ def calibrate_policy(
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings) for band in policy.bands
+            _calibrate_band(band, scores, labels, pilot, policy.slices, slices, settings) for band in policy.bands
         ),
     )
 
@@ -122,10 +125,10 @@ def _calibrate_band(
     labels: Scores,
     pilot: tuple[Scores, Scores] | None,
     rules: list[SliceRule],
-    columns: pl.DataFrame | None,
+    slices: Mapping[str, SliceRows] | None,
     settings: Settings,
 ) -> BandCalibration:
-    slices: tuple[SliceResult, ...] = ()
+    parts: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
         assert band.capacity_per_day is not None
         point = _capacity_point(band.capacity_per_day, scores, labels)
@@ -142,8 +145,8 @@ def _calibrate_band(
                 pilot_labels=pilot[1] if pilot else None,
                 corrections=settings.corrections,
             )
-            if columns is not None and settings.slices != "off":
-                slices = _slices_of(point, scores, labels, rules, columns, settings, delta)
+            if slices is not None and settings.slices != "off":
+                parts = _parts_of(point, scores, labels, rules, slices, settings, delta)
         else:
             assert band.target_recall is not None
             point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
@@ -153,28 +156,29 @@ def _calibrate_band(
     curve = precision_recall_curve(
         scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
     )
-    return BandCalibration(band=band, point=point, curve=curve, slices=slices)
+    return BandCalibration(band=band, point=point, curve=curve, slices=parts)
 
 
-def _slices_of(
+def _parts_of(
     point: OperatingPoint,
     scores: Scores,
     labels: Scores,
     rules: list[SliceRule],
-    columns: pl.DataFrame,
+    slices: Mapping[str, SliceRows],
     settings: Settings,
     delta: float,
 ) -> tuple[SliceResult, ...]:
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
         return ()
+    counted = settings.corrections.applied(labels.astype(np.float64)).astype(np.float32)
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules
         for part in check_slices(
             scores,
-            settings.corrections.applied(labels.astype(np.float64)).astype(np.float32),
-            columns[rule.by].to_list(),
+            counted,
+            slices[rule.by],
             by=rule.by,
             threshold=point.threshold,
             target=settings.corrections.tested_target(rule.min_precision or point.target),

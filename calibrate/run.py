@@ -19,6 +19,7 @@ from calibrate.operating_points_file import (
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.report import render_report
+from calibrate.slices import rows_by_value
 from calibrate.verdict import out_of_order, percent, shown_threshold
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder
@@ -76,6 +77,8 @@ def calibrate(
         slices=slices,
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
     )
+    sliced_by = {rule.by for policy in inputs.policies for rule in policy.slices} if slices != "off" else set()
+    rows = {by: rows_by_value(inputs.golden_set.items[by]) for by in sorted(sliced_by)}
     calibrations = [
         calibrate_policy(
             policy,
@@ -87,7 +90,7 @@ def calibrate(
                 else None
             ),
             scale=inputs.scores.metadata.scale,
-            columns=inputs.golden_set.items,
+            slices=rows,
             settings=settings,
         )
         for column, policy in enumerate(inputs.policies)

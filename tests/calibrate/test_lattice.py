@@ -50,7 +50,9 @@ def test_steps_at_ranks_are_among_all_steps(shape: str, seed: int, n: int, cell_
     scores = SHAPES[shape](random, n).astype(np.float32)
     codes = (random.random(n) < random.random()).astype(np.uint8)
     ranks = np.unique(random.integers(1, n + 1, random.integers(1, 60)))
-    with patch.multiple(lattice, CELL_BITS=cell_bits, TIES_FROM=ties_from, BLOCK=100, COUNTING_BLOCK=256):
+    with patch.multiple(
+        lattice, SORTED_UP_TO=0, CELL_BITS=cell_bits, TIES_FROM=ties_from, BLOCK=100, COUNTING_BLOCK=256
+    ):
         found = steps_at(scores, codes, ranks)
     assert_part_of(found, every_step(scores, codes), ranks)
 
