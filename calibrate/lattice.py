@@ -157,16 +157,15 @@ def _distinct(
 
 
 def _tied_cells(scores: Scores, places: Cells, items: IntArray) -> tuple[NDArray[np.bool_], Scores]:
-    """Which cells hold one score only, and a score of each cell."""
-    value_of = np.zeros(len(items), np.float32)
+    """Which cells are known to hold one score only, and that score; cells without an item in a sample are not."""
+    value_of = np.full(len(items), np.nan, np.float32)
+    sample = slice(None, None, max(1, len(scores) // SAMPLE))
+    value_of[places[sample] >> np.uint32(1)] = scores[sample]
     tied = items > 0
     for begin in range(0, len(scores), BLOCK):
         block = slice(begin, begin + BLOCK)
-        value_of[places[block] >> np.uint32(1)] = scores[block]
-    for begin in range(0, len(scores), BLOCK):
-        block = slice(begin, begin + BLOCK)
         cells = places[block] >> np.uint32(1)
-        tied[cells[value_of[cells] != scores[block]]] = False
+        tied[cells[value_of.take(cells) != scores[block]]] = False
     return tied, value_of
 
 

@@ -154,7 +154,7 @@ def _codes(given: NDArray[Any], name: str) -> Codes:
     codes = np.empty(len(given), np.uint8)
     for begin in range(0, len(given), BLOCK):
         part = given[begin : begin + BLOCK]
-        right, unknown = part == 1, np.isnan(part)
+        right, unknown = part == 1, np.isnan(part) if given.dtype.kind == "f" else np.zeros(len(part), bool)
         fine = right | unknown | (part == 0)
         if not fine.all():
             where = begin + int(np.flatnonzero(~fine)[0])

@@ -42,14 +42,15 @@ def choose_threshold(
     P(violating | score >= threshold) lies below the target is at most delta, at every sample size.
 
     Method. With known labels only, sort the scores from the highest down; FP(n) is the number of false positives
-    among the top n. Tested ranks grow by 2 % and end on tie boundaries. Were the precision exactly at the target
-    from the first post on, FP would be a Bernoulli(1 - target) walk. Over that walk two boundaries are calibrated
-    exactly, by dynamic programming (`calibrate.scan`): FP(n) <= start(n) begins a run of certified ranks,
-    FP(n) <= keep(n) carries it on to the next rank; the lowest certified rank is chosen. How delta is spent on starts
-    depends on the number of labels and the target alone, or on a pilot (`calibrate.planning`), never on the labels
-    under test. So a few mislabelled posts at the top delay a run and do not end the search. Method "walk" is the
-    simpler fixed-sequence test that a scan with a single start comes down to. The threshold is the float32 midpoint
-    between the last flagged known score and the next lower one.
+    among the top n. Tested ranks grow by 2 % and end on tie boundaries (past 20,000 known labels, at most another
+    0.5 % further down: `calibrate.ranked`). Were the precision exactly at the target from the first post on, FP would
+    be a Bernoulli(1 - target) walk. Over that walk two boundaries are calibrated exactly, by dynamic programming
+    (past rank 30,000 by a union bound over the little that is left: `calibrate.scan`): FP(n) <= start(n) begins a run
+    of certified ranks, FP(n) <= keep(n) carries it on to the next rank; the lowest certified rank is chosen. How
+    delta is spent on starts depends on the number of labels and the target alone, or on a pilot
+    (`calibrate.planning`), never on the labels under test. So a few mislabelled posts at the top delay a run and do
+    not end the search. Method "walk" is the simpler fixed-sequence test that a scan with a single start comes down
+    to. The threshold is the float32 midpoint between the last flagged known score and the next lower one.
 
     Why this may be read at its end. Let t* be where the precision falls through the target. If precision does not
     rise again below t*, FP at every rank past t* is stochastically at least that of the Bernoulli walk, jointly. To
