@@ -68,7 +68,7 @@ def render_report(
         threshold=verdict.shown_threshold,
         about=verdict.about,
         unbroken=_unbroken,
-        posts_a_day=lambda volume: _unbroken(verdict.posts_a_day(volume)),
+        volume=verdict.shown_volume,
     )
     return environment.get_template("report.html.j2").render(
         policies=views,
@@ -79,6 +79,7 @@ def render_report(
         n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
         n_bands=len(points),
         n_certified=sum(point.status == "certified" for point in points),
+        n_fits=sum(point.status == "certified" and point.kind == "capacity" for point in points),
         shared_risk=min(1.0, sum(1 - point.confidence for point in points if point.confidence is not None)),
         plot=figures,
     )

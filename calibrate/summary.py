@@ -4,7 +4,7 @@ from pathlib import Path
 
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile
 from calibrate.policy_calibration import PolicyCalibration
-from calibrate.verdict import out_of_order, percent, posts_a_day, shown_threshold
+from calibrate.verdict import out_of_order, percent, shown_threshold, shown_volume
 from calibrate.volume import DailyVolume
 from data.summary import Summary
 
@@ -15,7 +15,7 @@ def summary_of(
     """The closing words of a calibration: a table of its bands, and cautions."""
     bands = [(policy.policy_id, band) for policy in content.policies for band in policy.bands]
     heads = ["policy", "band", "status", "threshold", "precision", "lower bound", "recall", "labels needed"]
-    rows = [[*heads, "own part"] if content.traffic else heads]
+    rows = [[*heads, "posts a day"] if content.traffic else heads]
     for policy_id, band in bands:
         cells = [
             policy_id,
@@ -58,4 +58,4 @@ def summary_of(
 
 def _volume(band: BandRecord) -> str:
     volume = band.daily_volume
-    return "" if volume is None else posts_a_day(DailyVolume(volume.expected, volume.low, volume.high))
+    return "" if volume is None else shown_volume(DailyVolume(volume.expected, volume.low, volume.high))

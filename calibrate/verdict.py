@@ -80,21 +80,21 @@ def out_of_order(parts: Sequence[BandPart]) -> list[str]:
     return sentences
 
 
-def posts_a_day(volume: DailyVolume | SliceVolume) -> str:
-    """A volume with its bounds: the expected number and how far they lie from it at most, or both where few.
+def shown_volume(volume: DailyVolume | SliceVolume) -> str:
+    """Posts a day with their bounds: how far these lie from the expected number at most; where few, both of them.
 
     Examples:
-        >>> posts_a_day(DailyVolume(3120.4, 2892.0, 3355.0)), posts_a_day(DailyVolume(0.2, 0.0, 3.69))
-        ('3,120 ± 240 posts a day', '0 to 4 posts a day')
-        >>> posts_a_day(DailyVolume(0.0, 0.0, 0.0))
-        'no posts'
+        >>> shown_volume(DailyVolume(3120.4, 2892.0, 3355.0)), shown_volume(DailyVolume(0.2, 0.0, 3.69))
+        ('3,120 ± 240', '0 to 4')
+        >>> shown_volume(DailyVolume(0.0, 0.0, 0.0))
+        'none'
     """
     if volume.high == 0:
-        return "no posts"
+        return "none"
     margin = math.ceil(max(volume.expected - volume.low, volume.high - volume.expected))
     if volume.expected < max(10, 2 * margin):
-        return f"{math.floor(volume.low):,} to {math.ceil(volume.high):,} posts a day"
-    return f"{round(volume.expected):,} ± {about(margin)} posts a day"
+        return f"{math.floor(volume.low):,} to {math.ceil(volume.high):,}"
+    return f"{round(volume.expected):,} ± {about(margin)}"
 
 
 def _fits(action: str, point: OperatingPoint, threshold: float) -> str:
