@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
+import polars as pl
+
 from calibrate.assumptions import SAME
 from calibrate.bands import BandPart
-from calibrate.bounds import IntArray, interval, lower_bound
+from calibrate.bounds import IntArray, interval
 from calibrate.histogram import Scale
 from calibrate.operating_point import OperatingPoint
-from calibrate.ranked import RankedLabels
+from calibrate.ranked import RankedLabels, Scores
 from calibrate.volume import VOLUME_CONFIDENCE, lowest_within
 
 ARRIVALS = (
@@ -37,7 +40,14 @@ def awaiting_traffic(capacity_per_day: int, ranked: RankedLabels) -> OperatingPo
 
 
 def capacity_point(
-    capacity_per_day: int, ranked: RankedLabels, *, part: BandPart, counts: IntArray, exposure: float, scale: Scale
+    point: OperatingPoint,
+    curve: pl.DataFrame,
+    scores: Scores,
+    *,
+    part: BandPart,
+    counts: IntArray,
+    exposure: float,
+    scale: Scale,
 ) -> OperatingPoint:
     """Choose the lowest threshold whose volume in the band's own part stays within a capacity.
 
@@ -48,48 +58,49 @@ def capacity_point(
     the threshold, with bounds at 95 %, pointwise; recall includes what the bands before this one catch.
 
     Args:
-        capacity_per_day: posts.
-        ranked: the golden labels, which only describe.
+        point: of the band as it waits for traffic; its target is the capacity in posts a day.
+        curve: of `calibrate.curve`, from which precision and recall are read.
+        scores: float32 [N] of the golden items.
         part: of the band, of which `below` is used.
         counts: int64 [BIN_COUNT], the traffic histogram of the policy.
         exposure: days times share scored.
         scale: of the scores.
     """
     point = replace(
-        awaiting_traffic(capacity_per_day, ranked),
+        point,
         method="lowest edge of a traffic bin (1/2,048 of a logit) whose upper Poisson bound fits the capacity",
         assumptions=(ARRIVALS, STEADY, SHARE, SAME),
     )
-    threshold = lowest_within(part, counts, capacity_per_day, exposure=exposure, scale=scale)
+    threshold = lowest_within(part, counts, point.target, exposure=exposure, scale=scale)
     if threshold is None:
         where = "the highest scores" if part.taken_by is None else f"the scores just below {part.taken_by}"
         reason = (
-            f"Even {where} cannot be shown to bring at most {capacity_per_day:,} posts a day; give it a larger "
+            f"Even {where} cannot be shown to bring at most {point.target:,.0f} posts a day; give it a larger "
             "capacity, or count the traffic of more days."
         )
         return replace(point, reason=reason)
-    top = part.below if part.below is not None else max(threshold, float(ranked.all_scores.max()))
+    top = part.below if part.below is not None else max(threshold, float(scores.max()))
     point = replace(
         point,
         status="certified",
         threshold=threshold,
-        n_flagged=int((ranked.all_scores >= threshold).sum()),
+        n_flagged=int((scores >= np.float32(threshold)).sum()),
         certified_range=(top, threshold),
         reason=(
             "This is the lowest threshold at which the upper bound of the posts a day that are left to this band "
-            f"fits {capacity_per_day:,}."
+            f"fits {point.target:,.0f}."
         ),
     )
-    step = int((ranked.scores >= threshold).sum()) - 1
-    if step < 0:
+    reached = curve.filter(pl.col("threshold") >= threshold)
+    if reached.is_empty():
         return point
-    flagged, positive = int(ranked.n_flagged[step]), ranked.n_positive
-    right = flagged - int(ranked.false_positives[step])
+    last = reached.row(-1, named=True)
+    recall, right, positive = last["recall"], last["true_positives"], point.n_positive
     return replace(
         point,
-        precision=right / flagged,
-        precision_lower_bound=float(lower_bound(right, flagged, confidence=VOLUME_CONFIDENCE)),
-        recall=right / positive if positive else None,
-        recall_interval=interval(right, positive, confidence=VOLUME_CONFIDENCE) if positive else None,
-        n_flagged_labelled=flagged,
+        precision=last["precision"],
+        precision_lower_bound=last["precision_lower_bound"],
+        recall=recall,
+        recall_interval=None if recall is None else interval(right, positive, confidence=VOLUME_CONFIDENCE),
+        n_flagged_labelled=last["n_flagged"],
     )

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from calibrate.bands import parts_of
+from calibrate.bands import BandPart, parts_of
 from calibrate.capacity import capacity_point
 from calibrate.inputs import CalibrationInputs
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
-from calibrate.ranked import RankedLabels, rank_labels
+from calibrate.ranked import Scores
 from calibrate.traffic_file import PolicyTraffic, Traffic, TrafficMetadata, open_traffic
 from calibrate.volume import DailyVolume, SliceVolume, daily_volume
 from data.errors import InputError
@@ -42,7 +42,7 @@ def add_traffic(
     return [
         with_traffic(
             calibration,
-            rank_labels(inputs.golden.scores[:, column], inputs.golden.labels[:, column]),
+            inputs.golden.scores[:, column],
             traffic.of(calibration.policy.policy_id),
             traffic.metadata,
         )
@@ -51,38 +51,46 @@ def add_traffic(
 
 
 def with_traffic(
-    calibration: PolicyCalibration, ranked: RankedLabels, traffic: PolicyTraffic, metadata: TrafficMetadata
+    calibration: PolicyCalibration, scores: Scores, traffic: PolicyTraffic, metadata: TrafficMetadata
 ) -> PolicyCalibration:
     """Set the bands by capacity, in order, and give every band that is on its posts a day.
 
     Args:
         calibration: of one policy, its bands by capacity waiting for traffic.
-        ranked: its golden labels.
+        scores: float32 [N], of the golden items.
         traffic: its histograms.
         metadata: of the traffic.
     """
     declared = {rule.by for rule in calibration.policy.slices}
+    slices = {key: counts for key, counts in traffic.slices.items() if key[0] in declared}
     bands: list[BandCalibration] = []
     for band in calibration.bands:
         point = band.point
         before = [(each.title, each.point.threshold) for each in bands]
-        if band.band.capacity_per_day is not None:
+        if band.band.kind == "capacity":
             point = capacity_point(
-                band.band.capacity_per_day,
-                ranked,
+                point,
+                band.curve,
+                scores,
                 part=parts_of([*before, (band.title, None)])[-1],
                 counts=traffic.counts,
                 exposure=metadata.exposure,
                 scale=metadata.scale,
             )
         part = parts_of([*before, (band.title, point.threshold)])[-1]
-        volume = daily_volume(part, traffic.counts, exposure=metadata.exposure, scale=metadata.scale)
-        if volume is not None:
-            slices = []
-            for (by, value), counts in traffic.slices.items():
-                of_slice = daily_volume(part, counts, exposure=metadata.exposure, scale=metadata.scale)
-                if by in declared and of_slice is not None:
-                    slices.append(SliceVolume(by, value, of_slice.expected, of_slice.low, of_slice.high))
-            volume = DailyVolume(volume.expected, volume.low, volume.high, tuple(slices))
+        volume = _volume(part, PolicyTraffic(traffic.counts, slices), metadata)
         bands.append(replace(band, point=point, volume=volume))
     return replace(calibration, bands=tuple(bands))
+
+
+def _volume(part: BandPart, traffic: PolicyTraffic, metadata: TrafficMetadata) -> DailyVolume | None:
+    """The volume of a part, with that of every slice; None if the band is off."""
+    whole = daily_volume(part, traffic.counts, exposure=metadata.exposure, scale=metadata.scale)
+    if whole is None:
+        return None
+    slices = []
+    for (by, value), counts in traffic.slices.items():
+        volume = daily_volume(part, counts, exposure=metadata.exposure, scale=metadata.scale)
+        assert volume is not None
+        slices.append(SliceVolume(by, value, volume.expected, volume.low, volume.high))
+    return replace(whole, slices=tuple(slices))

@@ -123,7 +123,7 @@ def read_scores(path: str | Path, policy_ids: list[str]) -> Scores:
 
 
 def read_scores_metadata(path: Path) -> ScoresMetadata:
-    """Where the scores of a file come from; InputError when its metadata cannot be read."""
+    """What the Parquet metadata of a scores file say; the defaults of a foreign model where they say nothing."""
     if path.suffix != ".parquet":
         return ScoresMetadata()
     found = pl.read_parquet_metadata(path)

@@ -78,21 +78,24 @@ def _read(path: Path) -> None:
 
 
 def _memory() -> list[str]:
-    """Peak memory of `setpoint traffic` with slices, each size in a process of its own, MiB."""
+    """Peak memory of `setpoint traffic` with slices at two sizes, MiB."""
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
         for size in (SMALL, LARGE):
             path = Path(folder) / f"{size}.parquet"
             _write_posts(path, size)
-            answer = subprocess.run(
-                [sys.executable, "-c", COUNT_FILE, str(path)], capture_output=True, text=True, check=True
-            )
-            peaks.append(float(answer.stdout))
+            peaks.append(_peak(path))
             path.unlink()
             print(f"{f'peak memory of `setpoint traffic`, {size:,} posts, MiB':64} {peaks[-1]:8.0f}")
     if peaks[1] > MOST_GROWTH * peaks[0]:
         return [f"peak memory grows from {peaks[0]:.0f} to {peaks[1]:.0f} MiB with four times the posts"]
     return []
+
+
+def _peak(path: Path) -> float:
+    """Peak memory in MiB of a process that counts one file."""
+    done = subprocess.run([sys.executable, "-c", COUNT_FILE, str(path)], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def _write_posts(path: Path, size: int) -> None:
