@@ -6,7 +6,7 @@ Peers run in this process on the same scores and labels; times are medians of th
 afresh in each. Claims: certified threshold and curve together at least 10 times as fast as scikit-learn's
 `precision_recall_curve` alone and 50 times as fast as MAPIE's calibrate (where it is installed, at a size that it
 holds in a few gigabytes); peak memory, input included, below 3 times the input's; 20 policies on a million golden
-items each, with all that the verb writes, in under 20 seconds. `--files` also runs the verb from files (minutes).
+items each, with all that the verb writes, in under 20 seconds. `--files` also runs the verb from files (two minutes).
 """
 
 import argparse
@@ -152,7 +152,7 @@ def main() -> int:
     parser.add_argument("--mapie-scores", type=int, default=3_000_000)
     parser.add_argument("--golden", type=int, default=1_000_000, help="golden items of the 20 policies")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--files", action="store_true", help="the verb from files, too; about 6 GB of memory")
+    parser.add_argument("--files", action="store_true", help="the verb from files, too; about 7 GB of memory")
     options = parser.parse_args()
     claims = Claims()
     against_scikit_learn(claims, options.scores, options.repetitions)
