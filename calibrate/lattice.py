@@ -6,6 +6,7 @@ lies in these is sorted. N known labels, J ranks, R steps.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ Scores = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 Cells = NDArray[np.uint32]
 
+LARGEST_SET = 1 << 48
 SORTED_UP_TO = 100_000  # fewer scores are sorted sooner than put into cells
 CELL_BITS = 17
 BLOCK, COUNTING_BLOCK = 1 << 16, 1 << 19  # items at a time: blocks that stay in the processor's caches
@@ -47,9 +49,15 @@ def lattice(n: int, *, one_in: int) -> IntArray:
         >>> lattice(14, one_in=4).tolist()
         [1, 2, 3, 4, 5, 7, 9, 12, 14]
     """
+    ranks = _endless(one_in)
+    return np.append(ranks[: np.searchsorted(ranks, n)], n)
+
+
+@lru_cache(maxsize=8)
+def _endless(one_in: int) -> IntArray:
     ranks = [1]
-    while ranks[-1] < n:
-        ranks.append(min(n, ranks[-1] + max(1, (ranks[-1] + one_in - 1) // one_in)))
+    while ranks[-1] < LARGEST_SET:
+        ranks.append(ranks[-1] + (ranks[-1] + one_in - 1) // one_in)
     return np.array(ranks, np.int64)
 
 

@@ -18,7 +18,7 @@ from calibrate.operating_point import OperatingPoint
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceResult, SliceRows, check_slices
+from calibrate.slices import SliceLabels, SliceResult, SliceRows, check_slices, slice_labels
 from calibrate.threshold import choose_threshold
 from calibrate.volume import DailyVolume
 from data.policy import Band, Policy, SliceRule
@@ -109,12 +109,16 @@ def calibrate_policy(
     checked = (
         reliability(calibrator.probabilities(as_logits(scores, scale)), labels, n_bins=10) if known.any() else None
     )
+    sliced: dict[str, dict[str, SliceLabels]] | None = None
+    if slices is not None and settings.slices != "off":
+        counted = settings.corrections.applied(labels.astype(np.float64)).astype(np.float32)
+        sliced = {rule.by: slice_labels(scores, counted, slices[rule.by]) for rule in policy.slices}
     return PolicyCalibration(
         policy=policy,
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, slices, settings) for band in policy.bands
+            _calibrate_band(band, scores, labels, pilot, policy.slices, sliced, settings) for band in policy.bands
         ),
     )
 
@@ -125,7 +129,7 @@ def _calibrate_band(
     labels: Scores,
     pilot: tuple[Scores, Scores] | None,
     rules: list[SliceRule],
-    slices: Mapping[str, SliceRows] | None,
+    slices: Mapping[str, Mapping[str, SliceLabels]] | None,
     settings: Settings,
 ) -> BandCalibration:
     parts: tuple[SliceResult, ...] = ()
@@ -145,8 +149,8 @@ def _calibrate_band(
                 pilot_labels=pilot[1] if pilot else None,
                 corrections=settings.corrections,
             )
-            if slices is not None and settings.slices != "off":
-                parts = _parts_of(point, scores, labels, rules, slices, settings, delta)
+            if slices is not None:
+                parts = _parts_of(point, rules, slices, settings, delta)
         else:
             assert band.target_recall is not None
             point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
@@ -161,23 +165,18 @@ def _calibrate_band(
 
 def _parts_of(
     point: OperatingPoint,
-    scores: Scores,
-    labels: Scores,
     rules: list[SliceRule],
-    slices: Mapping[str, SliceRows],
+    slices: Mapping[str, Mapping[str, SliceLabels]],
     settings: Settings,
     delta: float,
 ) -> tuple[SliceResult, ...]:
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
         return ()
-    counted = settings.corrections.applied(labels.astype(np.float64)).astype(np.float32)
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules
         for part in check_slices(
-            scores,
-            counted,
             slices[rule.by],
             by=rule.by,
             threshold=point.threshold,

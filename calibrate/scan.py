@@ -90,10 +90,10 @@ def certified_steps(false_positives: IntArray, boundaries: Boundaries) -> NDArra
         >>> certified_steps(np.array([[0, 1, 3], [1, 1, 1], [1, 1, 2]]), boundaries).tolist()
         [[True, True, False], [False, False, True], [False, False, False]]
     """
-    starts, keeps = false_positives <= boundaries.start, false_positives <= boundaries.keep
-    certified = starts.copy()
-    for step in range(1, certified.shape[-1]):
-        certified[..., step] |= certified[..., step - 1] & keeps[..., step]
+    places = np.arange(false_positives.shape[-1])
+    last_start = np.maximum.accumulate(np.where(false_positives <= boundaries.start, places, -1), axis=-1)
+    last_end = np.maximum.accumulate(np.where(false_positives > boundaries.keep, places, -1), axis=-1)
+    certified: NDArray[np.bool_] = last_start > last_end
     return certified
 
 

@@ -14,11 +14,20 @@ import polars as pl
 
 from calibrate.bounds import IntArray, upper_bound
 from calibrate.labels_needed import labels_needed
-from calibrate.ranked import Scores, rank_labels
+from calibrate.ranked import RankedLabels, Scores, rank_labels
 from calibrate.search import certified_among_many
 
 SliceStatus = Literal["certified", "below", "insufficient"]
 SliceRows = Mapping[str, IntArray]
+
+
+@dataclass(frozen=True)
+class SliceLabels:
+    """The part of a set that has one value: float32 [n] scores and labels, and the known ones in order."""
+
+    scores: Scores
+    labels: Scores
+    ranked: RankedLabels
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,14 @@ def rows_by_value(column: pl.Series) -> SliceRows:
     return dict(sorted(named.items()))
 
 
+def slice_labels(scores: Scores, labels: Scores, rows: SliceRows) -> dict[str, SliceLabels]:
+    """The slices of a set: scores float32 [N], labels [N] 1, 0 or NaN, rows as `rows_by_value` finds them."""
+    parts = {name: (scores[inside], labels[inside]) for name, inside in rows.items()}
+    return {name: SliceLabels(*part, rank_labels(*part)) for name, part in parts.items()}
+
+
 def check_slices(
-    scores: Scores,
-    labels: Scores,
-    slices: SliceRows,
+    slices: Mapping[str, SliceLabels],
     *,
     by: str,
     threshold: float,
@@ -83,9 +96,7 @@ def check_slices(
     Delta is shared by the values with at least `min_flagged` known labels; the others are insufficient.
 
     Args:
-        scores: float32 [N].
-        labels: [N], 1, 0 or NaN.
-        slices: rows of each value, as `rows_by_value` finds them.
+        slices: of the column, by value, as `slice_labels` makes them.
         by: name of the column.
         threshold: the global one, that all slices are tested at.
         target: precision asked of each.
@@ -95,21 +106,19 @@ def check_slices(
 
     Examples:
         >>> scores, labels = np.arange(400, dtype=np.float32), np.ones(400)
-        >>> slices = rows_by_value(pl.Series(["de", "fr"] * 200))
-        >>> parts = check_slices(scores, labels, slices, by="market", threshold=100.0, target=0.9, delta=0.05,
-        ...                      min_flagged=30)
+        >>> slices = slice_labels(scores, labels, rows_by_value(pl.Series(["de", "fr"] * 200)))
+        >>> parts = check_slices(slices, by="market", threshold=100.0, target=0.9, delta=0.05, min_flagged=30)
         >>> [(part.value, part.status, part.n_flagged_labelled) for part in parts]
         [('de', 'certified', 150), ('fr', 'certified', 150)]
     """
-    sets = {name: rank_labels(scores[rows], labels[rows]) for name, rows in slices.items()}
-    n_tested = sum(ranked.n_labelled >= min_flagged for ranked in sets.values())
+    n_tested = sum(part.ranked.n_labelled >= min_flagged for part in slices.values())
     level = delta / max(1, n_tested)
     # Rounded up, so that boundaries are shared by policies, too.
-    horizon = 1 << max((ranked.n_labelled for ranked in sets.values()), default=1).bit_length()
+    horizon = 1 << max((part.ranked.n_labelled for part in slices.values()), default=1).bit_length()
     results = []
-    for name, ranked in sets.items():
-        rows = slices[name]
-        inside = labels[rows[scores[rows] >= np.float32(threshold)]]
+    for name, part in slices.items():
+        ranked = part.ranked
+        inside = part.labels[part.scores >= np.float32(threshold)]
         n_flagged, right = int((~np.isnan(inside)).sum()), int((inside == 1).sum())
         own, status, more = None, "insufficient", None
         if ranked.n_labelled >= min_flagged:

@@ -10,6 +10,7 @@ References:
     a model's settings.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,12 @@ def grid_steps(ranked: RankedLabels, start: int, *, one_in: int = 20) -> IntArra
     """
     steps: list[int] = []
     rank = start
-    last = len(ranked.scores) - 1
+    flagged = ranked.n_flagged.tolist()
+    last = len(flagged) - 1
     while ranked.n_labelled >= start and (not steps or steps[-1] < last):
-        step = min(ranked.step_at(rank), last)
+        step = min(bisect_left(flagged, rank), last)
         steps.append(step)
-        reached = int(ranked.n_flagged[step])
+        reached = flagged[step]
         rank = reached + (reached + one_in - 1) // one_in
     return np.array(steps, dtype=np.int64)
 

@@ -16,7 +16,7 @@ import numpy as np
 from calibrate import choose_threshold
 from calibrate.corrections import Corrections
 from calibrate.operating_point import OperatingPoint
-from calibrate.slices import check_slices
+from calibrate.slices import check_slices, slice_labels
 from scripts.bench_draws import Tally, scan
 from scripts.bench_populations import Array, Population, curve_population, hard_populations, rising_again
 
@@ -159,16 +159,9 @@ def prior_shifted(random: np.random.Generator) -> bool:
 def twenty_slices(random: np.random.Generator) -> bool:
     """Twenty slices just below the target, any of them certified."""
     scores, labels = random.random(3000).astype(np.float32), random.random(3000) < JUST_BELOW
-    parts = check_slices(
-        scores,
-        labels.astype(np.float32),
-        {str(market): np.arange(market, 3000, 20) for market in range(20)},
-        by="market",
-        threshold=0.2,
-        target=TARGET,
-        delta=DELTA,
-        min_flagged=30,
-    )
+    markets = {str(market): np.arange(market, 3000, 20) for market in range(20)}
+    slices = slice_labels(scores, labels.astype(np.float32), markets)
+    parts = check_slices(slices, by="market", threshold=0.2, target=TARGET, delta=DELTA, min_flagged=30)
     return any(part.status == "certified" for part in parts)
 
 

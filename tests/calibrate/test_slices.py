@@ -12,7 +12,7 @@ from calibrate import choose_threshold
 from calibrate.bounds import most_false_positives
 from calibrate.ranked import rank_labels
 from calibrate.search import certified_among_many, search_by_scan
-from calibrate.slices import check_slices, rows_by_value
+from calibrate.slices import check_slices, rows_by_value, slice_labels
 from data.errors import InputError
 
 
@@ -25,9 +25,7 @@ def test_twenty_slices_are_rarely_certified_wrongly() -> None:
         labels = (random.random(3000) < 0.898).astype(np.float32)
         point = choose_threshold(scores, labels, target_precision=0.85, confidence=0.9)
         parts = check_slices(
-            scores,
-            labels,
-            rows_by_value(pl.Series(random.integers(0, 20, 3000))),
+            slice_labels(scores, labels, rows_by_value(pl.Series(random.integers(0, 20, 3000)))),
             by="market",
             threshold=point.threshold,
             target=0.9,
@@ -46,16 +44,8 @@ def test_good_bad_small_and_missing_slices_are_told_apart() -> None:
     names[:20], names[20:40] = "small", None
     labels = (random.random(2000) < np.select([names == "bad", names == "weak"], [0.6, 0.905], 1.0)).astype(float)
     labels[50:60] = np.nan
-    parts = check_slices(
-        scores,
-        labels,
-        rows_by_value(pl.Series(names.tolist())),
-        by="market",
-        threshold=0.3,
-        target=0.9,
-        delta=0.05,
-        min_flagged=59,
-    )
+    slices = slice_labels(scores, labels, rows_by_value(pl.Series(names.tolist())))
+    parts = check_slices(slices, by="market", threshold=0.3, target=0.9, delta=0.05, min_flagged=59)
     status = {part.value: part.status for part in parts}
     assert status == {"bad": "below", "good": "certified", "small": "insufficient", "weak": "insufficient"}
     by_name = {part.value: part for part in parts}
