@@ -39,6 +39,14 @@ class ErrorBudgetRecord(Strict):
     n_claims: int
 
 
+class LookRecord(Strict):
+    """Which use of the golden set; see `calibrate.operating_point.Look` for the fields."""
+
+    number: int
+    spent: float
+    reuse: str | None
+
+
 class BandRecord(Strict):
     """One band with its operating point; see `calibrate.operating_point.OperatingPoint` for the fields."""
 
@@ -64,6 +72,7 @@ class BandRecord(Strict):
     certified_range: tuple[float, float] | None
     labels_needed: int | None
     tested_target: float | None = None
+    look: LookRecord | None = None
     slices: tuple[SliceRecord, ...] = ()
 
     @classmethod

@@ -3,8 +3,8 @@
 N golden items, M validation items.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,8 @@ from scipy.special import logit
 
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import precision_recall_curve
-from calibrate.operating_point import OperatingPoint
+from calibrate.looks import after_look, share_of
+from calibrate.operating_point import Look, OperatingPoint
 from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
@@ -33,11 +34,17 @@ class Settings:
         n_claims: claims that share 1 - confidence; 1 if each has its own.
         corrections: of the precision tests.
         slices: `off`, `test` at the band's threshold, or `own` thresholds besides.
+        reuse: why earlier looks at these labels need not be paid for, in someone's words; None pays for them.
     """
 
     n_claims: int = 1
     corrections: Corrections = UNCORRECTED
     slices: Literal["off", "test", "own"] = "test"
+    reuse: str | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """These settings as JSON values."""
+        return asdict(self)
 
 
 DEFAULT_SETTINGS = Settings()
@@ -77,6 +84,7 @@ def calibrate_policy(
     scale: str = "logit",
     columns: pl.DataFrame | None = None,
     settings: Settings = DEFAULT_SETTINGS,
+    look: int | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -87,7 +95,8 @@ def calibrate_policy(
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
         columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
-        settings: error budget, corrections, slices.
+        settings: error budget, corrections, slices, ledger.
+        look: its number among the looks at these labels; None spends nothing on others.
     """
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
@@ -102,7 +111,8 @@ def calibrate_policy(
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings) for band in policy.bands
+            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings, look)
+            for band in policy.bands
         ),
     )
 
@@ -124,6 +134,7 @@ def _calibrate_band(
     rules: list[SliceRule],
     columns: pl.DataFrame | None,
     settings: Settings,
+    look: int | None,
 ) -> BandCalibration:
     slices: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
@@ -132,6 +143,8 @@ def _calibrate_band(
     else:
         assert band.confidence is not None
         delta = (1 - band.confidence) / settings.n_claims
+        if look is not None and settings.reuse is None:
+            delta *= share_of(look)
         if band.target_precision is not None:
             point = choose_threshold(
                 scores,
@@ -150,6 +163,9 @@ def _calibrate_band(
         if settings.n_claims > 1:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
+        if look is not None:
+            seen = Look(look, delta, settings.reuse)
+            point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
     curve = precision_recall_curve(
         scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
     )

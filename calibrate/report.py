@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from calibrate import figures, verdict
+from calibrate.looks import described_looks
 from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 
@@ -70,6 +71,15 @@ def render_report(
         golden_set=golden_set,
         scores=scores,
         has_pilot=has_pilot,
+        looks=described_looks(
+            {
+                calibration.policy.policy_id: band.point.look.number
+                for calibration in policies
+                for band in calibration.bands
+                if band.point.look
+            }
+        ),
+        reuse=next((point.look.reuse for point in points if point.look), None),
         n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
         n_bands=len(points),
         n_certified=sum(point.status == "certified" for point in points),

@@ -7,6 +7,8 @@ import polars as pl
 
 from calibrate.corrections import Corrections, Unresolved
 from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs
+from calibrate.ledger import look_numbers
+from calibrate.looks import described_looks
 from calibrate.operating_points_file import (
     BandRecord,
     CalibratorRecord,
@@ -42,6 +44,7 @@ def calibrate(
     label_false_negative_rate: float = 0.0,
     prior_odds_ratio: float = 1.0,
     unresolved: Unresolved = "left_out",
+    reuse: str | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -59,6 +62,8 @@ def calibrate(
         label_false_negative_rate: at least this share of violating posts is labelled not violating.
         prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
         unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
+        reuse: why earlier looks at this golden set need not be paid for, in your words, which the result repeats;
+            None pays: the k-th look at a policy's labels is tested at (1 - confidence) * 6 / (pi^2 k^2).
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -75,7 +80,9 @@ def calibrate(
         error_budget=error_budget,
         slices=slices,
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
+        reuse=reuse,
     )
+    looks = look_numbers(inputs, settings)
     calibrations = [
         calibrate_policy(
             policy,
@@ -89,6 +96,7 @@ def calibrate(
             scale=inputs.scores.metadata.scale,
             columns=inputs.golden_set.items,
             settings=settings,
+            look=looks.get(policy.policy_id),
         )
         for column, policy in enumerate(inputs.policies)
     ]
@@ -131,6 +139,7 @@ def _settings(
     error_budget: Literal["each", "all"],
     slices: Literal["off", "test", "own"],
     corrections: Corrections,
+    reuse: str | None,
 ) -> Settings:
     """How bands are tested. The claims of `all` are bands by precision or recall, and each band's slices together."""
     missing = [
@@ -151,7 +160,12 @@ def _settings(
         for band in policy.bands
         if band.kind != "capacity"
     )
-    return Settings(n_claims=max(1, n_claims) if error_budget == "all" else 1, corrections=corrections, slices=slices)
+    return Settings(
+        n_claims=max(1, n_claims) if error_budget == "all" else 1,
+        corrections=corrections,
+        slices=slices,
+        reuse=reuse,
+    )
 
 
 def _file_content(
@@ -236,6 +250,8 @@ def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyC
         for part in band.slices
         if part.status == "below"
     ]
+    looks = {policy_id: band.look.number for policy_id, band in bands if band.look is not None}
+    lines.append(f"golden set: {described_looks(looks) or 'its labels were not looked at'}")
     sharing = content.golden_set.n_sharing_cluster
     if sharing:
         lines.append(
