@@ -18,5 +18,14 @@ CLUSTERS = (
     "Clusters came into the sample independently of one another; above each tested threshold no cluster of the "
     "population weighs more than the heaviest found there."
 )
+SUBSET = (
+    "The items that people labelled are a random subset of all of them: whether a label is known depends neither on "
+    "the score, nor on the auditor's verdict, nor on whether the post violates. A post that people were unsure of "
+    "counts as one that they were not asked about."
+)
+ALIKE = (
+    "The auditor was asked about items alike, whether people labelled them or not, and was not told what they said. "
+    "Nothing is assumed of how often it is right."
+)
 FIXED = "The thresholds tested were fixed by the pilot's scores; no shape of the precision curve is assumed."
 GROWING = "Every look at this growing set used the same pilot and the same settings; all answers hold together."

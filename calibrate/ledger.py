@@ -65,6 +65,7 @@ def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int
             settings.deciding(),
             {
                 "scores": inputs.golden.scores[:, column],
+                "verdicts": None if inputs.golden.verdicts is None else inputs.golden.verdicts[:, column],
                 "pilot_scores": validation.scores[:, column] if validation else None,
                 "pilot_labels": validation.labels[:, column] if validation else None,
             },

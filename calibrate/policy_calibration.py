@@ -85,6 +85,7 @@ def calibrate_policy(
     columns: pl.DataFrame | None = None,
     settings: Settings = DEFAULT_SETTINGS,
     look: int | None = None,
+    verdicts: Scores | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -97,6 +98,7 @@ def calibrate_policy(
         columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
         settings: error budget, corrections, slices, ledger.
         look: its number among the looks at these labels; None spends nothing on others.
+        verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
     """
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
@@ -111,7 +113,7 @@ def calibrate_policy(
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings, look)
+            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings, look, verdicts)
             for band in policy.bands
         ),
     )
@@ -135,6 +137,7 @@ def _calibrate_band(
     columns: pl.DataFrame | None,
     settings: Settings,
     look: int | None,
+    verdicts: Scores | None,
 ) -> BandCalibration:
     slices: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
@@ -154,6 +157,7 @@ def _calibrate_band(
                 pilot_scores=pilot[0] if pilot else None,
                 pilot_labels=pilot[1] if pilot else None,
                 corrections=settings.corrections,
+                auditor=verdicts,
             )
             if columns is not None and settings.slices != "off":
                 slices = _slices_of(point, scores, labels, rules, columns, settings, delta)

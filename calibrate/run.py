@@ -6,7 +6,7 @@ from typing import Literal
 import polars as pl
 
 from calibrate.corrections import Corrections, Unresolved
-from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs
+from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
 from calibrate.looks import described_looks
 from calibrate.operating_points_file import (
@@ -44,6 +44,7 @@ def calibrate(
     label_false_negative_rate: float = 0.0,
     prior_odds_ratio: float = 1.0,
     unresolved: Unresolved = "left_out",
+    auditor: Literal["off", "llm"] = "off",
     reuse: str | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
@@ -62,6 +63,8 @@ def calibrate(
         label_false_negative_rate: at least this share of violating posts is labelled not violating.
         prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
         unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
+        auditor: `llm` tests with what models said of the golden items, too (annotations with source llm): valid
+            however bad they are, if the items that people labelled are a random subset.
         reuse: why earlier looks at this golden set need not be paid for, in your words, which the result repeats;
             None pays: the k-th look at a policy's labels is tested at (1 - confidence) * 6 / (pi^2 k^2).
 
@@ -75,6 +78,8 @@ def calibrate(
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
+    if auditor == "llm":
+        inputs = with_auditor(inputs, unresolved)
     settings = _settings(
         inputs,
         error_budget=error_budget,
@@ -97,6 +102,7 @@ def calibrate(
             columns=inputs.golden_set.items,
             settings=settings,
             look=looks.get(policy.policy_id),
+            verdicts=None if inputs.golden.verdicts is None else inputs.golden.verdicts[:, column],
         )
         for column, policy in enumerate(inputs.policies)
     ]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from calibrate import choose_threshold
+from scripts.bench_auditor import auditor_cases
 from scripts.bench_draws import Tally, empirical, outcomes, scan, sorted_draws
 from scripts.bench_populations import beta_population, hard_populations, rising_again
 
@@ -46,3 +47,12 @@ def test_too_many_violations_fail_the_benchmark() -> None:
     population = hard_populations(0.9)[1]
     thresholds, wrong = sorted_draws(population, 500, 50, np.random.default_rng(2))
     assert outcomes(population, thresholds, empirical(wrong, 0.9), 0.9)[0].mean() > 0.5
+
+
+def test_the_auditors_are_benched() -> None:
+    tally = Tally()
+    auditor_cases(tally, 5)
+    assert [row[0].split(";")[0] for row in tally.rows][:2] == ["auditor: coin", "auditor: wrong"]
+    assert all(draws == 20 for _, _, draws, _, _ in tally.rows)
+    tally.judge()
+    assert not tally.failures
