@@ -8,6 +8,11 @@ KNOWN = "Whether a label is known depends neither on the post's score nor on whe
 RIGHT = "The known labels are right: a labelling error counts as if it were the truth."
 FRESH = "These labels had no part in training the model, and no earlier threshold was chosen on them."
 SAME = "The scores come from the model and runtime that will serve, and traffic stays as it was when sampled."
+SERVED = "The scores come from the model and runtime that will serve."
+RECENT = (
+    "The recent items are a simple random sample of the traffic to come, drawn independently of these and labelled "
+    "by the same rules; in it the odds of violating differ, and violating and other posts score as before."
+)
 FALLING = "Precision does not rise again as the threshold falls (checked by nothing; look at the curve)."
 PILOT = "The pilot shares no items with these labels; it only plans where the test spends its confidence."
 DESIGN = (

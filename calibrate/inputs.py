@@ -45,6 +45,7 @@ class CalibrationInputs:
         golden: N golden items.
         validation: M validation items, or None.
         validation_scores: as read; None without validation.
+        recent_labels: [R, P] of a recent sample, 1, 0 or NaN; None without.
     """
 
     policies: list[Policy]
@@ -53,6 +54,7 @@ class CalibrationInputs:
     golden: LabelledScores
     validation: LabelledScores | None
     validation_scores: Scores | None
+    recent_labels: ScoreArray | None = None
 
 
 def read_inputs(

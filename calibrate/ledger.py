@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from calibrate.inputs import CalibrationInputs
@@ -66,6 +67,7 @@ def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int
             {
                 "scores": inputs.golden.scores[:, column],
                 "verdicts": None if inputs.golden.verdicts is None else inputs.golden.verdicts[:, column],
+                "recent": None if inputs.recent_labels is None else np.sort(inputs.recent_labels[:, column]),
                 "pilot_scores": validation.scores[:, column] if validation else None,
                 "pilot_labels": validation.labels[:, column] if validation else None,
             },

@@ -47,6 +47,16 @@ class LookRecord(Strict):
     reuse: str | None
 
 
+class PriorShiftRecord(Strict):
+    """How traffic changed; see `calibrate.operating_point.PriorShift` for the fields."""
+
+    estimate: float | None
+    lower: float
+    upper: float | None
+    n_recent: int
+    n_recent_positive: int
+
+
 class BandRecord(Strict):
     """One band with its operating point; see `calibrate.operating_point.OperatingPoint` for the fields."""
 
@@ -73,6 +83,7 @@ class BandRecord(Strict):
     labels_needed: int | None
     tested_target: float | None = None
     look: LookRecord | None = None
+    prior_shift: PriorShiftRecord | None = None
     slices: tuple[SliceRecord, ...] = ()
 
     @classmethod

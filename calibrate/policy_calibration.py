@@ -15,10 +15,11 @@ from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import precision_recall_curve
 from calibrate.looks import after_look, share_of
 from calibrate.operating_point import Look, OperatingPoint
+from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, ratios_left_open
 from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceResult, check_slices
+from calibrate.slices import SliceResult, check_slices, whatever_holds
 from calibrate.threshold import choose_threshold
 from data.policy import Band, Policy, SliceRule
 
@@ -86,6 +87,7 @@ def calibrate_policy(
     settings: Settings = DEFAULT_SETTINGS,
     look: int | None = None,
     verdicts: Scores | None = None,
+    recent_labels: Scores | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -99,6 +101,7 @@ def calibrate_policy(
         settings: error budget, corrections, slices, ledger.
         look: its number among the looks at these labels; None spends nothing on others.
         verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
+        recent_labels: [R] of a recent sample, from which precision tests estimate the prior shift; None does without.
     """
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
@@ -113,7 +116,9 @@ def calibrate_policy(
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings, look, verdicts)
+            _calibrate_band(
+                band, scores, labels, pilot, policy.slices, columns, settings, look, verdicts, recent_labels
+            )
             for band in policy.bands
         ),
     )
@@ -138,6 +143,7 @@ def _calibrate_band(
     settings: Settings,
     look: int | None,
     verdicts: Scores | None,
+    recent_labels: Scores | None,
 ) -> BandCalibration:
     slices: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
@@ -148,7 +154,17 @@ def _calibrate_band(
         delta = (1 - band.confidence) / settings.n_claims
         if look is not None and settings.reuse is None:
             delta *= share_of(look)
-        if band.target_precision is not None:
+        if band.target_precision is not None and recent_labels is not None:
+            point = choose_threshold_after_shift(
+                scores,
+                labels,
+                recent_labels,
+                target_precision=band.target_precision,
+                confidence=1 - delta,
+                pilot_scores=pilot[0] if pilot else None,
+                pilot_labels=pilot[1] if pilot else None,
+            )
+        elif band.target_precision is not None:
             point = choose_threshold(
                 scores,
                 labels,
@@ -159,11 +175,11 @@ def _calibrate_band(
                 corrections=settings.corrections,
                 auditor=verdicts,
             )
-            if columns is not None and settings.slices != "off":
-                slices = _slices_of(point, scores, labels, rules, columns, settings, delta)
         else:
             assert band.target_recall is not None
             point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
+        if point.kind == "precision" and columns is not None and settings.slices != "off":
+            slices = _slices_of(point, scores, labels, rules, columns, settings, delta)
         if settings.n_claims > 1:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
@@ -188,6 +204,33 @@ def _slices_of(
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
         return ()
+    if point.prior_shift is None:
+        return _slices_corrected(point, scores, labels, rules, columns, settings, delta)
+    each = [
+        _slices_corrected(
+            point,
+            scores,
+            labels,
+            rules,
+            columns,
+            replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
+            (1 - ESTIMATE_SHARE) * delta,
+        )
+        for ratio in ratios_left_open(point.prior_shift)
+    ]
+    return tuple(whatever_holds(parts) for parts in zip(*each, strict=True))
+
+
+def _slices_corrected(
+    point: OperatingPoint,
+    scores: Scores,
+    labels: Scores,
+    rules: list[SliceRule],
+    columns: pl.DataFrame,
+    settings: Settings,
+    delta: float,
+) -> tuple[SliceResult, ...]:
+    assert point.threshold is not None
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules

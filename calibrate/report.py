@@ -64,6 +64,7 @@ def render_report(
         percent=lambda share: _unbroken(verdict.percent(share)),
         threshold=verdict.shown_threshold,
         about=verdict.about,
+        shift=verdict.described_shift,
         unbroken=_unbroken,
     )
     return environment.get_template("report.html.j2").render(

@@ -20,8 +20,9 @@ from calibrate.operating_points_file import (
     write_operating_points,
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
+from calibrate.recent import with_recent
 from calibrate.report import render_report
-from calibrate.verdict import out_of_order, percent, shown_threshold
+from calibrate.verdict import described_shift, out_of_order, percent, shown_threshold
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder
 from data.summary import Summary
@@ -44,6 +45,7 @@ def calibrate(
     label_false_negative_rate: float = 0.0,
     prior_odds_ratio: float = 1.0,
     unresolved: Unresolved = "left_out",
+    recent: Path | None = None,
     auditor: Literal["off", "llm"] = "off",
     reuse: str | None = None,
 ) -> Summary:
@@ -63,6 +65,8 @@ def calibrate(
         label_false_negative_rate: at least this share of violating posts is labelled not violating.
         prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
         unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
+        recent: folder of a recent simple random sample with labels (a golden set, or items and annotations), from
+            which `prior_odds_ratio` is estimated; a tenth of 1 - confidence goes to its error.
         auditor: `llm` tests with what models said of the golden items, too (annotations with source llm): valid
             however bad they are, if the items that people labelled are a random subset.
         reuse: why earlier looks at this golden set need not be paid for, in your words, which the result repeats;
@@ -78,8 +82,6 @@ def calibrate(
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
-    if auditor == "llm":
-        inputs = with_auditor(inputs, unresolved)
     settings = _settings(
         inputs,
         error_budget=error_budget,
@@ -87,6 +89,14 @@ def calibrate(
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
         reuse=reuse,
     )
+    if recent is not None and auditor != "off":
+        raise InputError(
+            "recent: not together with auditor; its proof is for the labels alone. Give one or the other"
+        )
+    if recent is not None:
+        inputs = with_recent(inputs, recent, settings.corrections)
+    if auditor == "llm":
+        inputs = with_auditor(inputs, unresolved)
     looks = look_numbers(inputs, settings)
     calibrations = [
         calibrate_policy(
@@ -102,6 +112,7 @@ def calibrate(
             columns=inputs.golden_set.items,
             settings=settings,
             look=looks.get(policy.policy_id),
+            recent_labels=None if inputs.recent_labels is None else inputs.recent_labels[:, column],
             verdicts=None if inputs.golden.verdicts is None else inputs.golden.verdicts[:, column],
         )
         for column, policy in enumerate(inputs.policies)
@@ -255,6 +266,11 @@ def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyC
         for policy_id, band in bands
         for part in band.slices
         if part.status == "below"
+    ]
+    lines += [
+        f"prior shift: {policy_id}, {band.action}: {described_shift(band.prior_shift)}"
+        for policy_id, band in bands
+        if band.prior_shift is not None
     ]
     looks = {policy_id: band.look.number for policy_id, band in bands if band.look is not None}
     lines.append(f"golden set: {described_looks(looks) or 'its labels were not looked at'}")
