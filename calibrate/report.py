@@ -6,8 +6,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from calibrate import figures, verdict
+from calibrate.bands import BandPart
 from calibrate.looks import described_looks
-from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord
+from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord, TrafficRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -22,6 +23,7 @@ class BandView:
     verdict: str
     claim: str
     figure: figures.PrecisionRecallFigure | None
+    part: BandPart
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def render_report(
     *,
     has_pilot: bool,
     error_budget: ErrorBudgetRecord | None = None,
+    traffic: TrafficRecord | None = None,
 ) -> str:
     """Render the page: no external resource, no script, every value escaped, the same input the same bytes.
 
@@ -50,6 +53,7 @@ def render_report(
         scores: whose scores.
         has_pilot: whether a validation split planned the tests.
         error_budget: how the bands share what may go wrong; None for each by itself.
+        traffic: what the volumes were counted on; None without.
     """
     views = [_policy_view(number, calibration) for number, calibration in enumerate(policies)]
     points = [band.point for calibration in policies for band in calibration.bands]
@@ -66,6 +70,7 @@ def render_report(
         about=verdict.about,
         shift=verdict.described_shift,
         unbroken=_unbroken,
+        volume=verdict.shown_volume,
     )
     return environment.get_template("report.html.j2").render(
         policies=views,
@@ -81,9 +86,11 @@ def render_report(
             }
         ),
         reuse=next((point.look.reuse for point in points if point.look), None),
+        traffic=traffic,
         n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
         n_bands=len(points),
         n_certified=sum(point.status == "certified" for point in points),
+        n_fits=sum(point.status == "certified" and point.kind == "capacity" for point in points),
         shared_risk=min(1.0, sum(1 - point.confidence for point in points if point.confidence is not None)),
         plot=figures,
     )
@@ -99,10 +106,11 @@ def _policy_view(number: int, calibration: PolicyCalibration) -> PolicyView:
                 verdict=verdict.verdict(band.title, band.point),
                 claim=verdict.claim(band.point),
                 figure=figures.precision_recall_figure(band.curve, band.point),
+                part=part,
             )
-            for place, band in enumerate(calibration.bands)
+            for place, (band, part) in enumerate(zip(calibration.bands, calibration.parts, strict=True))
         ),
-        cautions=verdict.out_of_order([(band.title, band.point) for band in calibration.bands]),
+        cautions=verdict.out_of_order(calibration.parts),
         dots=figures.reliability_dots(calibration.reliability) if calibration.reliability else (),
     )
 

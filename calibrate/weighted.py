@@ -15,7 +15,7 @@ from calibrate.bounds import FloatArray, IntArray, fewest_labels, most_false_pos
 from calibrate.ranked import Labels, RankedLabels, Scores
 from calibrate.walk import SHARE_OF_BEST_POWER, beta_binomial_tail, grid_steps
 
-MAIN_SHARE, START_RATIO, MOST_STARTS, FIRST_IN_FEWEST = 0.7, 2.0, 4, 3
+MAIN_SHARE, START_RATIO, MOST_STARTS, FIRST_IN_FEWEST = 0.7, 2.0, 4, 1.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class WeightedSearch:
     Attributes:
         thresholds: those certified together, falling; empty if there are none.
         ranks: known labels at or above each.
-        start: known labels at or above the threshold that has most of delta.
+        start: known labels at or above the threshold that has most of delta, at least N_min.
         level: at which the last threshold passes by itself.
         method: in a phrase.
         is_fixed: whether the thresholds were fixed without these items.
@@ -117,7 +117,8 @@ def search_by_betting(
         effective = counts if growing else _effective_sizes(weighted.stakes, ranks)
         main = planned_place(thresholds, effective, pilot, target=target, delta=delta)
     else:
-        steps = grid_steps(ranked, 1 if monotone_precision else min(fewest, ranked.n_labelled))
+        first = 1 if monotone_precision else max(1, min(fewest, ranked.n_labelled))
+        steps = grid_steps(ranked, first)
         thresholds = np.array([ranked.threshold(int(step)) for step in steps], np.float32)
         ranks = counts = ranked.n_flagged[steps]
         main = min(int(np.searchsorted(ranks, FIRST_IN_FEWEST * fewest)), max(0, len(ranks) - 1))
@@ -141,7 +142,7 @@ def search_by_betting(
     return WeightedSearch(
         thresholds=thresholds[certified],
         ranks=ranks[certified],
-        start=int(ranks[main]) if len(ranks) else fewest,
+        start=max(fewest, int(ranks[main])) if len(ranks) else fewest,
         level=level,
         method=f"betting, mixture over a grid of bets: {where}",
         is_fixed=bool(pilot) and not monotone_precision,
@@ -202,7 +203,7 @@ def planned_place(
     thresholds: Scores, effective: IntArray, pilot: tuple[Scores, Labels], *, target: float, delta: float
 ) -> int:
     """The first threshold at which a binomial test of that many labels would have power enough."""
-    allowed = most_false_positives(effective, target, delta / 4)  # bets need more than a binomial test
+    allowed = most_false_positives(effective, target, delta / 2)  # bets need more than a binomial test
     power = np.zeros(len(thresholds))
     order = np.argsort(-pilot[0], kind="stable")
     above = n_at_or_above(pilot[0][order], thresholds)

@@ -42,6 +42,7 @@ VERBS: dict[str, list[Verb]] = {
         Verb("calibrate", "find the thresholds that hold, with curves and a page to read", "calibrate.run:calibrate"),
     ],
     "for the serving team": [
+        Verb("traffic", "count production scores in histograms that add up: volumes", "calibrate.traffic:traffic"),
         Verb("seal", "put model, thresholds and evidence into one release", "export.release:seal"),
         Verb("verify", "check a release: every byte, every decision", "export.verify:verify"),
     ],
@@ -84,6 +85,7 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     from data.policy import findings_of
 
     module, _, name = verb.function.partition(":")
+    OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
     try:
         arguments: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         arguments = {key: value for key, value in arguments.items() if key not in WORKSPACE_KEYS}
@@ -118,6 +120,16 @@ def run_verb(name: str, overrides: list[str]) -> "Summary":
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(name, [*search_path(verb), *overrides])
     return call(verb, config)
+
+
+def _sweep_suffix() -> str:
+    """`/JOB` in a sweep, so that its runs keep apart; nothing otherwise."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    return f"/{HydraConfig.get().job.num}"
 
 
 def _is_missing(config: "DictConfig", key: str) -> bool:
