@@ -1,59 +1,83 @@
-"""Cases of bench_guarantee with an auditor: a coin, one that is always wrong, one that follows the score."""
+"""Cases of bench_guarantee with evidence beside the golden labels: an auditor's verdicts, a recent sample."""
 
-from typing import Any, Literal
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from calibrate import choose_threshold
+from calibrate.prior_shift import choose_threshold_after_shift
+from scripts.bench_cases import JUST_BELOW, QUESTION, TARGET, Case, run_cases
 from scripts.bench_draws import Tally
 from scripts.bench_populations import Array, Population, hard_populations
 
-ITEMS, LABELLED = 2000, 300
-TARGET, DELTA = 0.9, 0.1
-FEWER = 5  # draws of the other cases: one for so many of the coin's
-
-Auditor = Literal["coin", "wrong", "right", "follows the score"]
+ITEMS, LABELLED, PILOT, RECENT = 2000, 300, 600, 5000
+AT_TARGET, SLOWLY = 0, 2  # of hard_populations
 
 
-def auditor_cases(tally: Tally, draws: int) -> None:
-    """Violations where people label 300 of 2,000 items and an auditor speaks of all; the coin in all draws."""
-    random = np.random.default_rng(7)
-    at_target, _, slowly, *_ = hard_populations(TARGET)
-    cases: list[tuple[Auditor, Population, int]] = [
-        ("coin", at_target, draws),
-        ("wrong", at_target, draws // FEWER),
-        ("right", at_target, draws // FEWER),
-        ("follows the score", slowly, draws // FEWER),
-    ]
-    for auditor, population, wanted in cases:
-        n_draws = max(20, wanted)
-        pilot = dict(zip(("pilot_scores", "pilot_labels"), _draw(random, population, 600), strict=True))
-        violations = sum(_violates(random, population, auditor, pilot) for _ in range(n_draws))
-        tally.add(f"auditor: {auditor}; {population.name}", violations, n_draws, DELTA)
+@cache
+def _world(which: int) -> tuple[Population, dict[str, Any]]:
+    """A population, and a pilot that all draws share."""
+    population = hard_populations(TARGET)[which]
+    return population, dict(zip(("pilot_scores", "pilot_labels"), _draw(population, PILOT), strict=True))
 
 
-def _verdicts(auditor: Auditor, random: np.random.Generator, scores: Array, labels: Array) -> Array:
-    if auditor == "coin":
-        return random.integers(0, 2, len(labels)).astype(np.float64)
-    return {"wrong": 1 - labels, "right": labels, "follows the score": scores}[auditor]
-
-
-def _draw(random: np.random.Generator, population: Population, n: int) -> tuple[Array, Array]:
-    scores, labels = population.draw(random, (1, n))
+def _draw(population: Population, n: int, random: np.random.Generator | None = None) -> tuple[Array, Array]:
+    scores, labels = population.draw(random or np.random.default_rng(1), (1, n))
     return scores[0], labels[0]
 
 
-def _violates(random: np.random.Generator, population: Population, auditor: Auditor, pilot: dict[str, Any]) -> bool:
-    scores, labels = _draw(random, population, ITEMS)
+def coin(random: np.random.Generator) -> bool:
+    """An auditor no better than a coin, where precision sits at the target and then falls."""
+    _, labels = sample = _draw(_world(AT_TARGET)[0], ITEMS, random)
+    return _violates(random, AT_TARGET, sample, random.integers(0, 2, len(labels)).astype(np.float64))
+
+
+def always_wrong(random: np.random.Generator) -> bool:
+    """An auditor who says the opposite of what people would."""
+    _, labels = sample = _draw(_world(AT_TARGET)[0], ITEMS, random)
+    return _violates(random, AT_TARGET, sample, 1 - labels)
+
+
+def always_right(random: np.random.Generator) -> bool:
+    """An auditor who knows."""
+    _, labels = sample = _draw(_world(AT_TARGET)[0], ITEMS, random)
+    return _violates(random, AT_TARGET, sample, labels)
+
+
+def follows_the_score(random: np.random.Generator) -> bool:
+    """An auditor who repeats the classifier, where precision falls slowly through the target."""
+    scores, _ = sample = _draw(_world(SLOWLY)[0], ITEMS, random)
+    return _violates(random, SLOWLY, sample, scores)
+
+
+def shift_estimated(random: np.random.Generator) -> bool:
+    """Precision just below the target after the odds of violating have halved, estimated from a recent sample."""
+    odds = 2 * JUST_BELOW / (1 - JUST_BELOW)
+    labels, recent = random.random(600) < odds / (1 + odds), random.random(RECENT) < JUST_BELOW
+    return choose_threshold_after_shift(random.random(600), labels, recent, **QUESTION).status == "certified"
+
+
+AUDITOR_CASES: dict[str, Case] = {
+    "an auditor no better than a coin, at the target": coin,
+    "an auditor who is always wrong, at the target": always_wrong,
+    "an auditor who is always right, at the target": always_right,
+    "an auditor who follows the score, slowly through the target": follows_the_score,
+    "prior shift by 2, estimated": shift_estimated,
+}
+
+
+def auditor_cases(tally: Tally, draws: int) -> None:
+    """Run each case `draws` times on all cores."""
+    run_cases(tally, AUDITOR_CASES, draws)
+
+
+def _violates(random: np.random.Generator, which: int, sample: tuple[Array, Array], verdicts: Array) -> bool:
+    """People label 300 of 2,000 items, the auditor speaks of all."""
+    population, pilot = _world(which)
+    scores, labels = sample
     asked = np.full(ITEMS, np.nan)
     sent = random.permutation(ITEMS)[:LABELLED]
     asked[sent] = labels[sent]
-    point = choose_threshold(
-        scores,
-        asked,
-        target_precision=TARGET,
-        confidence=1 - DELTA,
-        auditor=_verdicts(auditor, random, scores, labels),
-        **pilot,
-    )
+    point = choose_threshold(scores, asked, auditor=verdicts, **QUESTION, **pilot)
     return point.threshold is not None and bool(population.precision_at(np.array(point.threshold)) < TARGET - 1e-4)
