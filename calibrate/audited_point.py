@@ -23,7 +23,7 @@ from calibrate.weighted import (
     shared_budget,
 )
 
-AUDITED_SHARE = 0.4  # of delta: a coin for an auditor costs a few hundredths of recall, a good one gains more
+AUDITED_SHARE = 0.4  # of delta: a coin costs some recall, a model right in 95 % is worth half as many labels again
 START_LATER = 8  # bets at small numbers of labels cannot yet profit from an auditor
 NOT_ALIKE = 1e-6  # p-value below which verdicts are missing by who was labelled
 

@@ -16,6 +16,14 @@ from data.errors import InputError
 from data.golden import LOOKS, load_golden
 
 
+@pytest.fixture
+def calibration(make_calibration):
+    """Without a pilot to plan on, which takes time."""
+    made = make_calibration()
+    made.validation = None
+    return made
+
+
 def look(folder: Path, **digests: str) -> dict[str, int]:
     return record_looks(folder, digests, model_digest="ab", reuse=None)
 
