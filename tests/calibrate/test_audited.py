@@ -6,6 +6,8 @@ Error rate of the coverage tests: a valid method fails one with probability belo
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from calibrate import choose_threshold
@@ -219,3 +221,26 @@ def test_verdicts_are_shares_of_votes(policy_folder) -> None:
     column = [policy.policy_id for policy in policies].index("fire")
     np.testing.assert_array_equal(found[:, column], np.array([0.75, 0, np.nan, np.nan], np.float32))
     assert np.isnan(np.delete(found, column, axis=1)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 60),
+    st.floats(0, 1),
+    st.sampled_from([0.01, 0.5, 0.99]),
+    st.booleans(),
+)
+def test_any_sample_gets_an_answer(seed: int, count: int, asked: float, target: float, with_pilot: bool) -> None:
+    random = np.random.default_rng(seed)
+    scores, labels = np.round(random.normal(size=count), 1), (random.random(count) < 0.7).astype(float)
+    labels[random.random(count) > asked] = np.nan
+    pilot = {"pilot_scores": random.normal(size=20), "pilot_labels": np.ones(20)} if with_pilot else {}
+    verdicts = random.random(count)
+    with np.errstate(all="raise", under="ignore"):
+        point = choose_threshold(scores, labels, target_precision=target, auditor=verdicts, **pilot)
+    assert (point.threshold is None) == (point.status == "not_attainable")
+    if point.threshold is not None:
+        assert point.n_flagged_labelled > 0
+        assert 0 <= point.precision <= 1
+        assert point.certified_range[0] >= point.certified_range[1] == point.threshold
