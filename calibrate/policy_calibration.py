@@ -4,8 +4,8 @@ N golden items, M validation items.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,11 +14,13 @@ from calibrate.bands import BandPart, parts_of
 from calibrate.capacity import awaiting_traffic
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import precision_recall_curve
-from calibrate.operating_point import OperatingPoint
+from calibrate.looks import after_look, share_of
+from calibrate.operating_point import Look, OperatingPoint
+from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, ratios_left_open
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceLabels, SliceResult, SliceRows, check_slices, slice_labels
+from calibrate.slices import SliceLabels, SliceResult, SliceRows, check_slices, slice_labels, whatever_holds
 from calibrate.threshold import choose_threshold
 from calibrate.volume import DailyVolume
 from data.policy import Band, Policy, SliceRule
@@ -34,11 +36,17 @@ class Settings:
         n_claims: claims that share 1 - confidence; 1 if each has its own.
         corrections: of the precision tests.
         slices: `off`, `test` at the band's threshold, or `own` thresholds besides.
+        reuse: why earlier looks at these labels need not be paid for, in someone's words; None pays for them.
     """
 
     n_claims: int = 1
     corrections: Corrections = UNCORRECTED
     slices: Literal["off", "test", "own"] = "test"
+    reuse: str | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """These settings as JSON values."""
+        return asdict(self)
 
 
 DEFAULT_SETTINGS = Settings()
@@ -87,6 +95,9 @@ def calibrate_policy(
     scale: str = "logit",
     slices: Mapping[str, SliceRows] | None = None,
     settings: Settings = DEFAULT_SETTINGS,
+    look: int | None = None,
+    verdicts: Scores | None = None,
+    recent_labels: Scores | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -97,7 +108,10 @@ def calibrate_policy(
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
         slices: rows of each value, by column, of the columns that the policy's slices name; None tests no slice.
-        settings: error budget, corrections, slices.
+        settings: error budget, corrections, slices, ledger.
+        look: its number among the looks at these labels; None spends nothing on others.
+        verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
+        recent_labels: [R] of a recent sample, from which precision tests estimate the prior shift; None does without.
     """
     # Columns of a matrix are slow to read again and again.
     scores, labels = np.ascontiguousarray(scores), np.ascontiguousarray(labels)
@@ -118,7 +132,10 @@ def calibrate_policy(
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, sliced, settings) for band in policy.bands
+            _calibrate_band(
+                band, scores, labels, pilot, policy.slices, sliced, settings, look, verdicts, recent_labels
+            )
+            for band in policy.bands
         ),
     )
 
@@ -131,6 +148,9 @@ def _calibrate_band(
     rules: list[SliceRule],
     slices: Mapping[str, Mapping[str, SliceLabels]] | None,
     settings: Settings,
+    look: int | None,
+    verdicts: Scores | None,
+    recent_labels: Scores | None,
 ) -> BandCalibration:
     parts: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
@@ -139,7 +159,19 @@ def _calibrate_band(
     else:
         assert band.confidence is not None
         delta = (1 - band.confidence) / settings.n_claims
-        if band.target_precision is not None:
+        if look is not None and settings.reuse is None:
+            delta *= share_of(look)
+        if band.target_precision is not None and recent_labels is not None:
+            point = choose_threshold_after_shift(
+                scores,
+                labels,
+                recent_labels,
+                target_precision=band.target_precision,
+                confidence=1 - delta,
+                pilot_scores=pilot[0] if pilot else None,
+                pilot_labels=pilot[1] if pilot else None,
+            )
+        elif band.target_precision is not None:
             point = choose_threshold(
                 scores,
                 labels,
@@ -148,15 +180,19 @@ def _calibrate_band(
                 pilot_scores=pilot[0] if pilot else None,
                 pilot_labels=pilot[1] if pilot else None,
                 corrections=settings.corrections,
+                auditor=verdicts,
             )
-            if slices is not None:
-                parts = _parts_of(point, rules, slices, settings, delta)
         else:
             assert band.target_recall is not None
             point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
+        if point.kind == "precision" and slices is not None:
+            parts = _parts_of(point, rules, slices, settings, delta)
         if settings.n_claims > 1:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
+        if look is not None:
+            seen = Look(look, delta, settings.reuse)
+            point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
     curve = precision_recall_curve(
         scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
     )
@@ -173,6 +209,29 @@ def _parts_of(
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
         return ()
+    if point.prior_shift is None:
+        return _parts_corrected(point, rules, slices, settings, delta)
+    each = [
+        _parts_corrected(
+            point,
+            rules,
+            slices,
+            replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
+            (1 - ESTIMATE_SHARE) * delta,
+        )
+        for ratio in ratios_left_open(point.prior_shift)
+    ]
+    return tuple(whatever_holds(parts) for parts in zip(*each, strict=True))
+
+
+def _parts_corrected(
+    point: OperatingPoint,
+    rules: list[SliceRule],
+    slices: Mapping[str, Mapping[str, SliceLabels]],
+    settings: Settings,
+    delta: float,
+) -> tuple[SliceResult, ...]:
+    assert point.threshold is not None
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules

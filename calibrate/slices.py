@@ -5,8 +5,8 @@ global one. That also holds although the global threshold was chosen on these la
 stricter thresholds with its loosest, if precision in the slice does not rise again as the threshold falls.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -147,3 +147,18 @@ def check_slices(
             )
         )
     return tuple(results)
+
+
+def whatever_holds(parts: Sequence[SliceResult]) -> SliceResult:
+    """One slice where several targets are possible: what is true of it for each of them.
+
+    Args:
+        parts: the slice's result at each target, the strictest first.
+    """
+    statuses = {part.status for part in parts}
+    thresholds = [part.threshold for part in parts if part.threshold is not None]
+    return replace(
+        parts[0],
+        status=parts[0].status if len(statuses) == 1 else "insufficient",
+        threshold=max(thresholds) if len(thresholds) == len(parts) else None,
+    )

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from calibrate.bands import BandPart
-from calibrate.operating_point import OperatingPoint
+from calibrate.operating_point import OperatingPoint, PriorShift
+from calibrate.operating_points_file import PriorShiftRecord
 from calibrate.volume import DailyVolume, SliceVolume
 
 
@@ -63,6 +64,20 @@ def verdict(action: str, point: OperatingPoint) -> str:
         return opening
     low, high = point.recall_interval
     return f"{opening} It catches {percent(point.recall)} of violations [{percent(low)} to {percent(high)}]."
+
+
+def described_shift(shift: PriorShift | PriorShiftRecord) -> str:
+    """How traffic changed, as far as a recent sample says.
+
+    Examples:
+        >>> described_shift(PriorShift(0.8, 0.62, None, n_recent=500, n_recent_positive=40))
+        'odds of violating 0.8 times those of the golden set, at least 0.62 (500 recent labels)'
+    """
+    estimate = "many" if shift.estimate is None else f"{shift.estimate:.3g}"
+    return (
+        f"odds of violating {estimate} times those of the golden set, at least {shift.lower:.3g} "
+        f"({shift.n_recent:,} recent labels)"
+    )
 
 
 def out_of_order(parts: Sequence[BandPart]) -> list[str]:
