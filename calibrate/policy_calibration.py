@@ -3,6 +3,7 @@
 N golden items, M validation items.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, 
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceResult, check_slices, whatever_holds
+from calibrate.slices import SliceResult, SliceRows, check_slices, whatever_holds
 from calibrate.threshold import choose_threshold
 from calibrate.volume import DailyVolume
 from data.policy import Band, Policy, SliceRule
@@ -92,7 +93,7 @@ def calibrate_policy(
     *,
     pilot: tuple[Scores, Scores] | None,
     scale: str = "logit",
-    columns: pl.DataFrame | None = None,
+    slices: Mapping[str, SliceRows] | None = None,
     settings: Settings = DEFAULT_SETTINGS,
     look: int | None = None,
     verdicts: Scores | None = None,
@@ -106,12 +107,14 @@ def calibrate_policy(
         labels: [N] golden labels, 1, 0 or NaN.
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
-        columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
+        slices: rows of each value, by column, of the columns that the policy's slices name; None tests no slice.
         settings: error budget, corrections, slices, ledger.
         look: its number among the looks at these labels; None spends nothing on others.
         verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
         recent_labels: [R] of a recent sample, from which precision tests estimate the prior shift; None does without.
     """
+    # Columns of a matrix are slow to read again and again.
+    scores, labels = np.ascontiguousarray(scores), np.ascontiguousarray(labels)
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
     else:
@@ -126,7 +129,7 @@ def calibrate_policy(
         reliability=checked,
         bands=tuple(
             _calibrate_band(
-                band, scores, labels, pilot, policy.slices, columns, settings, look, verdicts, recent_labels
+                band, scores, labels, pilot, policy.slices, slices, settings, look, verdicts, recent_labels
             )
             for band in policy.bands
         ),
@@ -139,13 +142,13 @@ def _calibrate_band(
     labels: Scores,
     pilot: tuple[Scores, Scores] | None,
     rules: list[SliceRule],
-    columns: pl.DataFrame | None,
+    slices: Mapping[str, SliceRows] | None,
     settings: Settings,
     look: int | None,
     verdicts: Scores | None,
     recent_labels: Scores | None,
 ) -> BandCalibration:
-    slices: tuple[SliceResult, ...] = ()
+    parts: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
         assert band.capacity_per_day is not None
         point = awaiting_traffic(band.capacity_per_day, rank_labels(scores, labels))
@@ -178,8 +181,8 @@ def _calibrate_band(
         else:
             assert band.target_recall is not None
             point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
-        if point.kind == "precision" and columns is not None and settings.slices != "off":
-            slices = _slices_of(point, scores, labels, rules, columns, settings, delta)
+        if point.kind == "precision" and slices is not None and settings.slices != "off":
+            parts = _parts_of(point, scores, labels, rules, slices, settings, delta)
         if settings.n_claims > 1:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
@@ -189,15 +192,15 @@ def _calibrate_band(
     curve = precision_recall_curve(
         scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
     )
-    return BandCalibration(band=band, point=point, curve=curve, slices=slices)
+    return BandCalibration(band=band, point=point, curve=curve, slices=parts)
 
 
-def _slices_of(
+def _parts_of(
     point: OperatingPoint,
     scores: Scores,
     labels: Scores,
     rules: list[SliceRule],
-    columns: pl.DataFrame,
+    slices: Mapping[str, SliceRows],
     settings: Settings,
     delta: float,
 ) -> tuple[SliceResult, ...]:
@@ -205,14 +208,14 @@ def _slices_of(
     if point.threshold is None:
         return ()
     if point.prior_shift is None:
-        return _slices_corrected(point, scores, labels, rules, columns, settings, delta)
+        return _slices_corrected(point, scores, labels, rules, slices, settings, delta)
     each = [
         _slices_corrected(
             point,
             scores,
             labels,
             rules,
-            columns,
+            slices,
             replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
             (1 - ESTIMATE_SHARE) * delta,
         )
@@ -226,18 +229,19 @@ def _slices_corrected(
     scores: Scores,
     labels: Scores,
     rules: list[SliceRule],
-    columns: pl.DataFrame,
+    slices: Mapping[str, SliceRows],
     settings: Settings,
     delta: float,
 ) -> tuple[SliceResult, ...]:
     assert point.threshold is not None
+    counted = settings.corrections.applied(labels.astype(np.float64)).astype(np.float32)
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules
         for part in check_slices(
             scores,
-            settings.corrections.applied(labels.astype(np.float64)).astype(np.float32),
-            columns[rule.by].to_list(),
+            counted,
+            slices[rule.by],
             by=rule.by,
             threshold=point.threshold,
             target=settings.corrections.tested_target(rule.min_precision or point.target),

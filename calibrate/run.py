@@ -22,6 +22,7 @@ from calibrate.operating_points_file import (
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.recent import with_recent
 from calibrate.report import render_report
+from calibrate.slices import rows_by_value
 from calibrate.summary import summary_of
 from calibrate.traffic_bands import add_traffic, open_matching_traffic
 from calibrate.traffic_file import Traffic
@@ -104,6 +105,8 @@ def calibrate(
     if auditor == "llm":
         inputs = with_auditor(inputs, unresolved)
     looks = look_numbers(inputs, settings)
+    sliced_by = {rule.by for policy in inputs.policies for rule in policy.slices} if slices != "off" else set()
+    rows = {by: rows_by_value(inputs.golden_set.items[by]) for by in sorted(sliced_by)}
     calibrations = [
         calibrate_policy(
             policy,
@@ -115,7 +118,7 @@ def calibrate(
                 else None
             ),
             scale=inputs.scores.metadata.scale,
-            columns=inputs.golden_set.items,
+            slices=rows,
             settings=settings,
             look=looks.get(policy.policy_id),
             recent_labels=None if inputs.recent_labels is None else inputs.recent_labels[:, column],

@@ -5,18 +5,20 @@ global one. That also holds although the global threshold was chosen on these la
 stricter thresholds with its loosest, if precision in the slice does not rise again as the threshold falls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import polars as pl
 
-from calibrate.bounds import upper_bound
+from calibrate.bounds import IntArray, upper_bound
 from calibrate.labels_needed import labels_needed
 from calibrate.ranked import Scores, rank_labels
-from calibrate.search import search_by_scan
+from calibrate.search import certified_among_many
 
 SliceStatus = Literal["certified", "below", "insufficient"]
+SliceRows = Mapping[str, IntArray]
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,26 @@ class SliceResult:
     threshold: float | None = None
 
 
+def rows_by_value(column: pl.Series) -> SliceRows:
+    """Row numbers of each value of a column, by its name, in alphabetical order; null belongs to no slice.
+
+    Examples:
+        >>> {name: rows.tolist() for name, rows in rows_by_value(pl.Series(["fr", "de", None, "fr"])).items()}
+        {'de': [1], 'fr': [0, 3]}
+    """
+    groups = pl.DataFrame({"value": column}).with_row_index("row").group_by("value").agg("row")
+    named = {
+        str(value): rows.to_numpy().astype(np.int64)
+        for value, rows in zip(groups["value"], groups["row"], strict=True)
+        if value is not None
+    }
+    return dict(sorted(named.items()))
+
+
 def check_slices(
     scores: Scores,
     labels: Scores,
-    values: Sequence[object],
+    slices: SliceRows,
     *,
     by: str,
     threshold: float,
@@ -67,8 +85,8 @@ def check_slices(
     Args:
         scores: float32 [N].
         labels: [N], 1, 0 or NaN.
-        values: [N], the column; None belongs to no slice.
-        by: its name.
+        slices: rows of each value, as `rows_by_value` finds them.
+        by: name of the column.
         threshold: the global one, that all slices are tested at.
         target: precision asked of each.
         delta: chance of a false certificate among them.
@@ -77,29 +95,28 @@ def check_slices(
 
     Examples:
         >>> scores, labels = np.arange(400, dtype=np.float32), np.ones(400)
-        >>> parts = check_slices(scores, labels, ["de", "fr"] * 200, by="market", threshold=100.0, target=0.9,
-        ...                      delta=0.05, min_flagged=30)
+        >>> slices = rows_by_value(pl.Series(["de", "fr"] * 200))
+        >>> parts = check_slices(scores, labels, slices, by="market", threshold=100.0, target=0.9, delta=0.05,
+        ...                      min_flagged=30)
         >>> [(part.value, part.status, part.n_flagged_labelled) for part in parts]
         [('de', 'certified', 150), ('fr', 'certified', 150)]
     """
-    names = np.array(["" if value is None else str(value) for value in values], dtype=str)
-    present = np.array([value is not None for value in values], dtype=bool)
-    known = ~np.isnan(labels)
-    found = sorted(set(names[present].tolist()))
-    tested = [name for name in found if int(((names == name) & present & known).sum()) >= min_flagged]
-    level = delta / max(1, len(tested))
+    sets = {name: rank_labels(scores[rows], labels[rows]) for name, rows in slices.items()}
+    n_tested = sum(ranked.n_labelled >= min_flagged for ranked in sets.values())
+    level = delta / max(1, n_tested)
+    # Rounded up, so that boundaries are shared by policies, too.
+    horizon = 1 << max((ranked.n_labelled for ranked in sets.values()), default=1).bit_length()
     results = []
-    for name in found:
-        inside = (names == name) & present
-        ranked = rank_labels(scores[inside], labels[inside])
-        flagged = inside & known & (scores >= np.float32(threshold))
-        n_flagged, right = int(flagged.sum()), int(labels[flagged].sum())
+    for name, ranked in sets.items():
+        rows = slices[name]
+        inside = labels[rows[scores[rows] >= np.float32(threshold)]]
+        n_flagged, right = int((~np.isnan(inside)).sum()), int((inside == 1).sum())
         own, status, more = None, "insufficient", None
-        if name in tested:
-            search = search_by_scan(ranked, None, target=target, delta=level)
-            own = ranked.threshold(int(search.certified[-1])) if len(search.certified) else None
+        if ranked.n_labelled >= min_flagged:
+            certified = certified_among_many(ranked, target=target, delta=level, horizon=horizon)
+            own = ranked.threshold(int(certified[-1])) if len(certified) else None
             # Between the slice's last flagged post and the next one the global threshold decides the same.
-            reached = int(ranked.n_flagged[search.certified[-1]]) if len(search.certified) else -1
+            reached = int(ranked.n_flagged[certified[-1]]) if len(certified) else -1
             if reached >= n_flagged > 0:
                 status = "certified"
             elif n_flagged and float(upper_bound(right, n_flagged, confidence=1 - level)) < target:
