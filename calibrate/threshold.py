@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from calibrate.assumptions import FALLING, FRESH, KNOWN, PILOT, RIGHT, SAME, SAMPLE
 from calibrate.audited_point import checked_verdicts, choose_audited
 from calibrate.betting_point import choose_by_betting
-from calibrate.bounds import FloatArray, lower_bound
+from calibrate.bounds import lower_bound
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.labels_needed import labels_needed
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
@@ -126,13 +126,18 @@ def choose_threshold(
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     n_items = len(ranked.all_scores)
-    weights = None if inclusion_prob is None else checked_weights(inclusion_prob, n_items)
     groups = checked_clusters(clusters, n_items)
+    uneven = groups is not None
+    if inclusion_prob is not None:
+        weights = checked_weights(inclusion_prob, n_items)
+        # An auditor speaks of items without a human label as well.
+        weights = weights if auditor is not None else weights[~np.isnan(checked_labels(labels))]
+        uneven = uneven or bool(len(weights) and np.ptp(weights) > 0)
     if auditor is not None:
         _refuse_with_auditor(
             method,
             corrections,
-            uneven=groups is not None or _differ(weights),
+            uneven=uneven,
             growing=growing,
             monotone_precision=monotone_precision,
         )
@@ -142,9 +147,6 @@ def choose_threshold(
             ranked, ranked.all_scores, known_labels, verdicts, pilot, target=tested, confidence=confidence
         )
         return _corrected(point, corrections, target)
-    if weights is not None:
-        weights = weights[~np.isnan(checked_labels(labels))]
-    uneven = groups is not None or _differ(weights)
     if method == "auto":
         method = "betting" if uneven or growing or monotone_precision else "scan"
     if method != "betting":
@@ -218,10 +220,6 @@ def _by_counting(
             f"{len(search.certified):,} thresholds passed the test, {end}."
         ),
     )
-
-
-def _differ(weights: FloatArray | None) -> bool:
-    return weights is not None and len(weights) > 0 and bool(np.ptp(weights) > 0)
 
 
 def _refuse_uneven(method: Method, **asked: bool) -> None:
