@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts.bench_auditor import AUDITOR_CASES
 from scripts.bench_cases import CASES, run_cases
 from scripts.bench_draws import CHUNK, Tally, empirical, outcomes, scan, sorted_draws
 from scripts.bench_populations import Population, beta_population, hard_populations
@@ -65,7 +66,7 @@ def main() -> int:
             grid_cases(tally, population, 1000, [(target, delta)], options.draws)
     errors = beta_population("10 % label errors on top", (4, 2), (1.5, 6), 0.2, label_errors=0.1)
     grid_cases(tally, errors, 2000, [(0.95, 0.05), (0.9, 0.1)], options.draws)
-    run_cases(tally, CASES, options.draws)
+    run_cases(tally, CASES | AUDITOR_CASES, options.draws)
     if naive < 0.2:
         tally.failures.append(f"the empirical threshold violates in {naive:.2f} of draws only: too easy a bench")
     real_scores(tally, max(20, options.draws // 25), options.root, options.data)
