@@ -118,11 +118,12 @@ def read_scores(path: str | Path, policy_ids: list[str]) -> Scores:
         item_ids=frame["item_id"].to_list(),
         policy_ids=list(policy_ids),
         values=frame.select(policy_ids).to_numpy().astype(np.float32, copy=False),
-        metadata=_read_metadata(existing_file(path)),
+        metadata=read_scores_metadata(existing_file(path)),
     )
 
 
-def _read_metadata(path: Path) -> ScoresMetadata:
+def read_scores_metadata(path: Path) -> ScoresMetadata:
+    """What the Parquet metadata of a scores file say; the defaults of a foreign model where they say nothing."""
     if path.suffix != ".parquet":
         return ScoresMetadata()
     found = pl.read_parquet_metadata(path)
