@@ -11,12 +11,21 @@ SAME = "The scores come from the model and runtime that will serve, and traffic 
 FALLING = "Precision does not rise again as the threshold falls (checked by nothing; look at the curve)."
 PILOT = "The pilot shares no items with these labels; it only plans where the test spends its confidence."
 DESIGN = (
-    "Items came into the sample independently of one another, each with its stated inclusion probability; above each "
-    "tested threshold no post of the population had a smaller one than the smallest found there."
+    "Items came into the sample independently of one another, or in fixed numbers out of strata, each with its "
+    "stated inclusion probability; above each tested threshold no post of the population had a smaller one than the "
+    "smallest found there."
 )
 CLUSTERS = (
     "Clusters came into the sample independently of one another; above each tested threshold no cluster of the "
     "population weighs more than the heaviest found there."
+)
+ALL_DESIGN = (
+    "Items came into the sample independently of one another, or in fixed numbers out of strata, each with its "
+    "stated inclusion probability; no post of the population had a smaller one than the smallest in the sample."
+)
+ALL_CLUSTERS = (
+    "Clusters came into the sample independently of one another; no cluster of the population weighs more than the "
+    "heaviest in the sample."
 )
 FIXED = "The thresholds tested were fixed by the pilot's scores; no shape of the precision curve is assumed."
 GROWING = "Every look at this growing set used the same pilot and the same settings; all answers hold together."

@@ -4,16 +4,18 @@ N golden items, M validation items, P policies.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from calibrate.bounds import FloatArray
 from calibrate.ranked import Scores as ScoreArray
 from data.annotations import read_annotations
 from data.errors import Finding, InputError
 from data.files import existing_folder
-from data.golden import GoldenSet, load_golden
+from data.golden import GoldenSet, check_floor, load_golden
 from data.items import read_items
 from data.labels import derive_labels, label_matrix
 from data.policy import Policy, load_policies
@@ -22,10 +24,17 @@ from data.scores import Scores, read_scores
 
 @dataclass(frozen=True)
 class LabelledScores:
-    """Scores and labels of the same items: float32 [items, P] each, labels 1, 0 or NaN."""
+    """Scores and labels of the same items.
+
+    Attributes:
+        scores: float32 [items, P].
+        labels: float32 [items, P], 1, 0 or NaN.
+        weights: [items], 1 / inclusion_prob; None where they are equal or not stated.
+    """
 
     scores: ScoreArray
     labels: ScoreArray
+    weights: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ def read_inputs(
     _check_golden_versions(golden, golden_set, all_policies)
     served = read_scores(scores, policy_ids)
     _check_score_versions(scores, served, all_policies)
+    _check_drawn_by(scores, served, golden_set)
     pilot, pilot_scores = None, None
     if validation is not None:
         pilot_scores = served
@@ -101,7 +111,41 @@ def _labelled(
         values = scores.of(item_ids)
     except InputError as error:
         raise InputError(f"{scores_path}: {str(error).removeprefix('scores: ')}") from error
-    return LabelledScores(scores=values, labels=np.asarray(labels, np.float32))
+    return LabelledScores(scores=values, labels=np.asarray(labels, np.float32), weights=_weights(items))
+
+
+def _weights(items: pl.DataFrame) -> FloatArray | None:
+    chances = items["inclusion_prob"]
+    if chances.null_count() or chances.n_unique() == 1:
+        return None
+    return 1 / chances.to_numpy()
+
+
+def check_unexpired(golden_set: GoldenSet, today: date) -> None:
+    """Refuse a golden set whose last day has passed; the day itself stands in no output."""
+    expires_at = golden_set.record.expires_at
+    if expires_at is not None and expires_at < today:
+        raise InputError(
+            f"{golden_set.folder / 'golden.yaml'}, expires_at = {expires_at.isoformat()}: it certifies nothing after "
+            f"that day, and today is {today.isoformat()}. Draw and label a fresh sample; to repeat what was "
+            f"certified earlier, give today={expires_at.isoformat()}"
+        )
+
+
+def _check_drawn_by(path: Path, scores: Scores, golden_set: GoldenSet) -> None:
+    """The scores must be those that a floor or strata of the golden set stand on."""
+    record = golden_set.record
+    if record.scored_by is None:
+        return
+    for field in ("scale", "model_digest", "runtime"):
+        found, drawn = getattr(scores.metadata, field), getattr(record.scored_by, field)
+        if found != drawn:
+            raise InputError(
+                f"{path}, {field} = {found!r}: the golden set {golden_set.folder} was drawn by scores with "
+                f"{drawn!r}. A floor stands on one model's scores: certify that model, or draw a set by this one's"
+            )
+    if record.floor is not None and record.scored_by.policy_id in scores.policy_ids:
+        check_floor(scores, path, golden_set.items["item_id"].to_list(), record.floor, record.scored_by.policy_id)
 
 
 def _check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Policy]) -> None:

@@ -13,12 +13,14 @@ from scipy.special import logit
 
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import precision_recall_curve
+from calibrate.draw import EVEN, Draw, objected
 from calibrate.operating_point import OperatingPoint
 from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
 from calibrate.slices import SliceResult, check_slices
 from calibrate.threshold import choose_threshold
+from calibrate.weighted_curve import weighted_precision_recall_curve
 from data.policy import Band, Policy, SliceRule
 
 CURVE_CONFIDENCE = 0.95
@@ -77,6 +79,8 @@ def calibrate_policy(
     scale: str = "logit",
     columns: pl.DataFrame | None = None,
     settings: Settings = DEFAULT_SETTINGS,
+    draw: Draw = EVEN,
+    pilot_weights: NDArray[np.float64] | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -88,21 +92,31 @@ def calibrate_policy(
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
         columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
         settings: error budget, corrections, slices.
+        draw: how the golden items came into their set.
+        pilot_weights: [M], 1 / inclusion_prob of the validation items, for the calibrator; None for equal ones.
     """
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
     else:
-        calibrator = fit_platt(as_logits(pilot[0], scale), pilot[1])
+        calibrator = fit_platt(as_logits(pilot[0], scale), pilot[1], weights=pilot_weights)
     known = ~np.isnan(labels)
     checked = (
-        reliability(calibrator.probabilities(as_logits(scores, scale)), labels, n_bins=10) if known.any() else None
+        reliability(
+            calibrator.probabilities(as_logits(scores, scale)),
+            labels,
+            n_bins=10,
+            weights=None if draw.inclusion_prob is None else 1 / draw.inclusion_prob,
+        )
+        if known.any() and draw.no_evidence is None
+        else None
     )
     return PolicyCalibration(
         policy=policy,
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings) for band in policy.bands
+            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings, draw)
+            for band in policy.bands
         ),
     )
 
@@ -124,6 +138,7 @@ def _calibrate_band(
     rules: list[SliceRule],
     columns: pl.DataFrame | None,
     settings: Settings,
+    draw: Draw,
 ) -> BandCalibration:
     slices: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
@@ -132,28 +147,62 @@ def _calibrate_band(
     else:
         assert band.confidence is not None
         delta = (1 - band.confidence) / settings.n_claims
-        if band.target_precision is not None:
+        objection = draw.objection(band.kind)
+        if objection:
+            asked = band.target_precision or band.target_recall or 0.0
+            point = objected(scores, labels, kind=band.kind, target=asked, confidence=1 - delta, objection=objection)
+        elif band.target_precision is not None:
             point = choose_threshold(
                 scores,
                 labels,
                 target_precision=band.target_precision,
                 confidence=1 - delta,
+                inclusion_prob=draw.inclusion_prob,
+                clusters=draw.clusters,  # type: ignore[arg-type]
                 pilot_scores=pilot[0] if pilot else None,
                 pilot_labels=pilot[1] if pilot else None,
                 corrections=settings.corrections,
             )
             if columns is not None and settings.slices != "off":
-                slices = _slices_of(point, scores, labels, rules, columns, settings, delta)
+                slices = _slices_of(point, scores, labels, rules, columns, settings, delta, draw)
         else:
             assert band.target_recall is not None
-            point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
+            point = choose_recall_threshold(
+                scores,
+                labels,
+                target_recall=band.target_recall,
+                confidence=1 - delta,
+                inclusion_prob=draw.inclusion_prob,
+                clusters=draw.clusters,  # type: ignore[arg-type]
+            )
+        point = draw.described(point, scores, labels)
         if settings.n_claims > 1:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
-    curve = precision_recall_curve(
-        scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
-    )
+    curve = _curve_of(band, point, scores, labels, pilot, draw)
     return BandCalibration(band=band, point=point, curve=curve, slices=slices)
+
+
+def _curve_of(
+    band: Band,
+    point: OperatingPoint,
+    scores: Scores,
+    labels: Scores,
+    pilot: tuple[Scores, Scores] | None,
+    draw: Draw,
+) -> pl.DataFrame:
+    confidence = band.confidence or CURVE_CONFIDENCE
+    if not draw.is_weighted:
+        return precision_recall_curve(scores, labels, confidence=confidence, certified_range=point.certified_range)
+    return weighted_precision_recall_curve(
+        scores,
+        labels,
+        inclusion_prob=draw.inclusion_prob,
+        clusters=draw.clusters,  # type: ignore[arg-type]
+        confidence=confidence,
+        certified_range=point.certified_range,
+        pilot_scores=pilot[0] if pilot else None,
+    )
 
 
 def _slices_of(
@@ -164,6 +213,7 @@ def _slices_of(
     columns: pl.DataFrame,
     settings: Settings,
     delta: float,
+    draw: Draw,
 ) -> tuple[SliceResult, ...]:
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
@@ -181,6 +231,8 @@ def _slices_of(
             delta=delta / len(rules),
             min_flagged=rule.min_flagged,
             own_thresholds=settings.slices == "own",
+            inclusion_prob=draw.inclusion_prob,
+            clusters=draw.clusters,  # type: ignore[arg-type]
         )
     )
 

@@ -63,6 +63,7 @@ def render_report(
         percent=lambda share: _unbroken(verdict.percent(share)),
         threshold=verdict.shown_threshold,
         about=verdict.about,
+        recall_seen=verdict.recall_seen,
         unbroken=_unbroken,
     )
     return environment.get_template("report.html.j2").render(

@@ -1,12 +1,14 @@
 """The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
 
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from calibrate.corrections import Corrections, Unresolved
-from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs
+from calibrate.draw import draw_of
+from calibrate.inputs import CalibrationInputs, check_unexpired, count_sharing_cluster, read_inputs
 from calibrate.operating_points_file import (
     BandRecord,
     CalibratorRecord,
@@ -19,7 +21,7 @@ from calibrate.operating_points_file import (
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.report import render_report
-from calibrate.verdict import out_of_order, percent, shown_threshold
+from calibrate.verdict import out_of_order, percent, recall_seen, shown_threshold
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder
 from data.summary import Summary
@@ -42,6 +44,7 @@ def calibrate(
     label_false_negative_rate: float = 0.0,
     prior_odds_ratio: float = 1.0,
     unresolved: Unresolved = "left_out",
+    today: date | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -59,6 +62,7 @@ def calibrate(
         label_false_negative_rate: at least this share of violating posts is labelled not violating.
         prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
         unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
+        today: a golden set that expired before this date certifies nothing; None is the current date.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -70,6 +74,7 @@ def calibrate(
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
+    check_unexpired(inputs.golden_set, today or date.today())
     settings = _settings(
         inputs,
         error_budget=error_budget,
@@ -89,6 +94,8 @@ def calibrate(
             scale=inputs.scores.metadata.scale,
             columns=inputs.golden_set.items,
             settings=settings,
+            draw=draw_of(inputs.golden_set, policy.policy_id),
+            pilot_weights=inputs.validation.weights if inputs.validation else None,
         )
         for column, policy in enumerate(inputs.policies)
     ]
@@ -167,6 +174,7 @@ def _file_content(
             population=record.population,
             window=record.window,
             floor=record.floor,
+            floor_policy=record.scored_by.policy_id if record.scored_by else None,
             expires_at=record.expires_at.isoformat() if record.expires_at else None,
             n_items=len(inputs.golden_set.items),
             n_sharing_cluster=count_sharing_cluster(inputs.golden_set.items),
@@ -218,7 +226,7 @@ def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyC
             "" if band.threshold is None else shown_threshold(band.threshold),
             "" if band.precision is None else percent(band.precision),
             "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
-            "" if band.recall is None else percent(band.recall),
+            "" if band.recall is None else recall_seen(band),
             "" if band.labels_needed is None else f"{band.labels_needed:,}",
         )
         for policy_id, band in bands
@@ -239,8 +247,8 @@ def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyC
     sharing = content.golden_set.n_sharing_cluster
     if sharing:
         lines.append(
-            f"caution: {sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
-            "(cluster_id); the guarantees assume independent draws"
+            f"{sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
+            "(cluster_id): tested by betting on whole clusters, which takes more labels"
         )
     certified = sum(band.status == "certified" for _, band in bands)
     return Summary(

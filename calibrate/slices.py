@@ -1,20 +1,24 @@
 """Parts of the flagged posts (a market, a language): is the precision there what the whole promises?
 
-A slice is certified where a scan of its own labels, at its share of delta, certifies a threshold at or below the
+A slice is certified where a scan of its own labels (or bets, where they are weighted or clustered), at its share of
+delta, certifies a threshold at or below the
 global one. That also holds although the global threshold was chosen on these labels, since a scan certifies all
 stricter thresholds with its loosest, if precision in the slice does not rise again as the threshold falls.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from calibrate.betting import log_wealth
 from calibrate.bounds import upper_bound
 from calibrate.labels_needed import labels_needed
-from calibrate.ranked import Scores, rank_labels
+from calibrate.ranked import RankedLabels, Scores, rank_labels
 from calibrate.search import search_by_scan
+from calibrate.weighted import Weighting, checked_clusters, checked_weights, search_by_betting, weighting
 
 SliceStatus = Literal["certified", "below", "insufficient"]
 
@@ -59,6 +63,8 @@ def check_slices(
     delta: float,
     min_flagged: int,
     own_thresholds: bool = False,
+    inclusion_prob: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
 ) -> tuple[SliceResult, ...]:
     """Test every value of a column at one threshold; all certificates hold together with probability 1 - delta.
 
@@ -74,6 +80,8 @@ def check_slices(
         delta: chance of a false certificate among them.
         min_flagged: known labels that a slice needs.
         own_thresholds: report each slice's own threshold.
+        inclusion_prob: [N] in (0, 1]; unequal ones are tested by betting, as are clusters.
+        clusters: [N] names of what was drawn together.
 
     Examples:
         >>> scores, labels = np.arange(400, dtype=np.float32), np.ones(400)
@@ -88,21 +96,25 @@ def check_slices(
     found = sorted(set(names[present].tolist()))
     tested = [name for name in found if int(((names == name) & present & known).sum()) >= min_flagged]
     level = delta / max(1, len(tested))
+    weights = checked_weights(inclusion_prob, len(names))
+    groups = checked_clusters(clusters, len(names))
     results = []
     for name in found:
         inside = (names == name) & present
         ranked = rank_labels(scores[inside], labels[inside])
         flagged = inside & known & (scores >= np.float32(threshold))
-        n_flagged, right = int(flagged.sum()), int(labels[flagged].sum())
+        n_flagged = int(flagged.sum())
         own, status, more = None, "insufficient", None
         if name in tested:
-            search = search_by_scan(ranked, None, target=target, delta=level)
-            own = ranked.threshold(int(search.certified[-1])) if len(search.certified) else None
+            uneven = groups is not None or np.ptp(weights[inside & known]) > 0
+            test = _by_betting if uneven else _by_counting
+            kept = None if groups is None else groups[inside]
+            weighted = weighting(scores[inside], labels[inside].astype(np.float64), weights[inside], kept)
+            reached, own, is_below = test(ranked, weighted, n_flagged, target=target, level=level)
             # Between the slice's last flagged post and the next one the global threshold decides the same.
-            reached = int(ranked.n_flagged[search.certified[-1]]) if len(search.certified) else -1
             if reached >= n_flagged > 0:
                 status = "certified"
-            elif n_flagged and float(upper_bound(right, n_flagged, confidence=1 - level)) < target:
+            elif is_below:
                 status = "below"
         if status == "insufficient":
             needed, _ = labels_needed(ranked, target=target, level=level, first_rank=min_flagged)
@@ -115,9 +127,36 @@ def check_slices(
                 target=target,
                 n_labelled=ranked.n_labelled,
                 n_flagged_labelled=n_flagged,
-                precision=right / n_flagged if n_flagged else None,
+                precision=float(np.average(labels[flagged], weights=weights[flagged])) if n_flagged else None,
                 more_labels=more,
                 threshold=own if own_thresholds else None,
             )
         )
     return tuple(results)
+
+
+def _by_counting(
+    ranked: RankedLabels, _weighted: Weighting, n_flagged: int, *, target: float, level: float
+) -> tuple[int, float | None, bool]:
+    """Known labels down to the loosest certified threshold (-1 for none), that threshold, and whether it is below."""
+    search = search_by_scan(ranked, None, target=target, delta=level)
+    wrong = int(ranked.false_positives[ranked.step_at(n_flagged)]) if n_flagged else 0
+    is_below = n_flagged > 0 and float(upper_bound(n_flagged - wrong, n_flagged, confidence=1 - level)) < target
+    if not len(search.certified):
+        return -1, None, is_below
+    last = int(search.certified[-1])
+    return int(ranked.n_flagged[last]), ranked.threshold(last), is_below
+
+
+def _by_betting(
+    ranked: RankedLabels, weighted: Weighting, n_flagged: int, *, target: float, level: float
+) -> tuple[int, float | None, bool]:
+    """As `_by_counting`; below the target if bets show that more than 1 - target of the flagged do not violate."""
+    search = search_by_betting(ranked, weighted, None, target=target, delta=level)
+    stakes = weighted.stakes
+    flipped = replace(stakes, labels=1 - stakes.labels, right_before=stakes.weight_before - stakes.right_before)
+    evidence = log_wealth(flipped, np.array([n_flagged]), target=1 - target, delta=level)[0]
+    is_below = bool(n_flagged and evidence >= np.log(1 / level))
+    if not len(search.ranks):
+        return -1, None, is_below
+    return int(search.ranks[-1]), float(search.thresholds[-1]), is_below

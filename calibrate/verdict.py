@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from calibrate.operating_point import OperatingPoint
+from calibrate.operating_points_file import BandRecord
 
 
 def percent(share: float) -> str:
@@ -58,7 +59,14 @@ def verdict(action: str, point: OperatingPoint) -> str:
     if point.recall is None or point.recall_interval is None:
         return opening
     low, high = point.recall_interval
-    return f"{opening} It catches {percent(point.recall)} of violations [{percent(low)} to {percent(high)}]."
+    return f"{opening} It catches {percent(point.recall)} of {_whose(point)} [{percent(low)} to {percent(high)}]."
+
+
+def recall_seen(point: OperatingPoint | BandRecord) -> str:
+    """The recall as a cell of a table: of all violating posts, or of those above a floor."""
+    assert point.recall is not None
+    above = "" if point.recall_above is None else f" above {shown_threshold(point.recall_above)}"
+    return f"{percent(point.recall)}{above}"
 
 
 def out_of_order(points: Sequence[tuple[str, OperatingPoint]]) -> list[str]:
@@ -77,10 +85,18 @@ def out_of_order(points: Sequence[tuple[str, OperatingPoint]]) -> list[str]:
     ]
 
 
+def _whose(point: OperatingPoint) -> str:
+    if point.recall_above is None:
+        return "violations"
+    return f"the violating posts above the floor of {shown_threshold(point.recall_above)}"
+
+
 def _missing(point: OperatingPoint) -> str:
     if point.kind == "capacity":
         return point.reason
     asked = f"{claim(point)} could not be shown."
+    if point.method == "none":
+        return f"{asked} {point.reason}"
     if point.labels_needed is None:
         advice = "These labels give no reason to expect that more of them would do."
         return f"{asked} {advice if point.kind == 'precision' else point.reason}"
