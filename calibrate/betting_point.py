@@ -9,7 +9,7 @@ from calibrate.betting import precision_bound
 from calibrate.labels_needed import labels_needed
 from calibrate.operating_point import OperatingPoint, unanswered
 from calibrate.ranked import Labels, RankedLabels, Scores
-from calibrate.weighted import FIRST_IN_FEWEST, Weighting, search_by_betting
+from calibrate.weighted import Weighting, search_by_betting
 
 BETTING_NEEDS = 1.3  # labels, times what a binomial test needs: seen in bench_guarantee
 
@@ -49,8 +49,7 @@ def choose_by_betting(
         assumptions=(drawn, KNOWN, RIGHT, FRESH, SAME, *shape, *((GROWING,) if growing else ())),
     )
     if not len(search.ranks):
-        first = FIRST_IN_FEWEST * max(1, search.start // FIRST_IN_FEWEST)
-        estimate, advice = labels_needed(ranked, target=target, level=delta, first_rank=first)
+        estimate, advice = labels_needed(ranked, target=target, level=delta, first_rank=search.start)
         if estimate is not None:
             estimate = max(int(BETTING_NEEDS * estimate), ranked.n_labelled)
             advice = (

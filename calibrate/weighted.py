@@ -39,7 +39,7 @@ class WeightedSearch:
     Attributes:
         thresholds: those certified together, falling; empty if there are none.
         ranks: known labels at or above each.
-        start: known labels at or above the threshold that has most of delta.
+        start: known labels at or above the threshold that has most of delta, at least N_min.
         level: at which the last threshold passes by itself.
         method: in a phrase.
         is_fixed: whether the thresholds were fixed without these items.
@@ -116,7 +116,8 @@ def search_by_betting(
         effective = counts if growing else _effective_sizes(weighted.stakes, ranks)
         main = _planned_place(thresholds, effective, pilot, target=target, delta=delta)
     else:
-        steps = grid_steps(ranked, 1 if monotone_precision else min(fewest, ranked.n_labelled))
+        first = 1 if monotone_precision else max(1, min(fewest, ranked.n_labelled))
+        steps = grid_steps(ranked, first)
         thresholds = np.array([ranked.threshold(int(step)) for step in steps], np.float32)
         ranks = counts = ranked.n_flagged[steps]
         main = min(int(np.searchsorted(ranks, FIRST_IN_FEWEST * fewest)), max(0, len(ranks) - 1))
@@ -140,7 +141,7 @@ def search_by_betting(
     return WeightedSearch(
         thresholds=thresholds[certified],
         ranks=ranks[certified],
-        start=int(ranks[main]) if len(ranks) else fewest,
+        start=max(fewest, int(ranks[main])) if len(ranks) else fewest,
         level=level,
         method=f"betting, mixture over a grid of bets: {where}",
         is_fixed=bool(pilot) and not monotone_precision,

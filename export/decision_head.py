@@ -170,7 +170,7 @@ def load_onnx(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file; InputError names the file when it is missing, truncated or no ONNX."""
     path = existing_file(path)
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         raise InputError(f"{path}: not an ONNX model, or a truncated one ({error})") from error
     if not model.graph.node:

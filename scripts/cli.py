@@ -87,15 +87,8 @@ def verb_help(verb: Verb) -> str:
 
 def _run_hydra(verb: Verb, overrides: list[str]) -> int:
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
-    def sweep_suffix() -> str:
-        settings = HydraConfig.get()
-        return f"/{settings.job.num}" if settings.mode == RunMode.MULTIRUN else ""
-
-    OmegaConf.register_new_resolver("sweep_suffix", sweep_suffix, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let its errors reach _guarded, which words them
     codes: list[int] = []
 

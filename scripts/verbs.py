@@ -84,6 +84,7 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     from data.policy import findings_of
 
     module, _, name = verb.function.partition(":")
+    OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
     try:
         arguments: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         arguments = {key: value for key, value in arguments.items() if key not in WORKSPACE_KEYS}
@@ -118,6 +119,16 @@ def run_verb(name: str, overrides: list[str]) -> "Summary":
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(name, [*search_path(verb), *overrides])
     return call(verb, config)
+
+
+def _sweep_suffix() -> str:
+    """`/JOB` in a sweep, so that its runs keep apart; nothing otherwise."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    return f"/{HydraConfig.get().job.num}"
 
 
 def _is_missing(config: "DictConfig", key: str) -> bool:

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from calibrate.run import calibrate
 from data.golden import GoldenDescription, freeze_golden
@@ -131,3 +133,27 @@ def make_calibration(tmp_path: Path) -> Callable[..., Calibration]:
 def calibration(make_calibration: Callable[..., Calibration]) -> Calibration:
     """The usual inputs."""
     return make_calibration()
+
+
+RandomSet = Callable[[np.random.Generator, int], tuple[NDArray, NDArray]]
+
+
+@pytest.fixture(scope="session")
+def random_set() -> RandomSet:
+    """Draws scores with ties of several kinds, and labels with unknowns."""
+    return _random_set
+
+
+def _random_set(random: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
+    z = random.normal(size=n) * random.choice([0.01, 1.0, 100.0])
+    spread = z.std() or 1.0
+    labels = (random.random(n) < expit(random.choice([0.5, 2.0, 8.0]) * (z / spread + 0.5))).astype(float)
+    kind = random.integers(4)
+    if kind == 0:
+        z = np.round(z / spread, int(random.integers(0, 3)))
+    elif kind == 1:
+        z = 1 + np.floor(8 * z / spread) * 2.0**-23  # neighbours in float32
+    elif kind == 2:
+        z = z + 1e-9 * random.normal(size=n)  # distinct in float64 alone
+    labels[random.random(n) < random.choice([0.0, 0.1, 0.6])] = np.nan
+    return z, labels

@@ -58,8 +58,11 @@ odd_numbers = st.one_of(st.floats(width=64), st.sampled_from([0.0, -0.0, 1.0, 1e
     st.lists(st.sampled_from([0.0, 1.0, math.nan, 2.0]), max_size=40),
     st.one_of(st.floats(-0.5, 1.5), st.sampled_from([1e-300, 1 - 1e-16, math.nan])),
     st.one_of(st.floats(-0.5, 1.5), st.sampled_from([1e-300, 1 - 1e-16, math.nan])),
+    st.sampled_from(["scan", "walk", "betting"]),
 )
-def test_whatever_comes_in(scores: list[float], labels: list[float], target: float, confidence: float) -> None:
+def test_whatever_comes_in(
+    scores: list[float], labels: list[float], target: float, confidence: float, method: str
+) -> None:
     def answers(choose) -> OperatingPoint | None:
         try:
             return choose()
@@ -70,14 +73,17 @@ def test_whatever_comes_in(scores: list[float], labels: list[float], target: flo
 
     # Equally long lists mostly, or little would get past the first check.
     labels = (labels * (len(scores) // max(1, len(labels)) + 1))[: len(scores)] if scores else labels
+    question = {"target_precision": target, "confidence": confidence}
     for point in (
-        answers(lambda: choose_threshold(scores, labels, target_precision=target, confidence=confidence)),
+        answers(lambda: choose_threshold(scores, labels, **question)),
+        answers(lambda: choose_threshold(scores, labels, method=method, **question)),
+        answers(lambda: choose_threshold(scores, labels, monotone_precision=True, **question)),
+        answers(lambda: choose_threshold(scores, labels, pilot_scores=scores, pilot_labels=labels, **question)),
         answers(
             lambda: choose_threshold(
                 scores,
                 labels,
-                target_precision=target,
-                confidence=confidence,
+                **question,
                 inclusion_prob=np.where(np.arange(len(scores)) % 3, 0.1, 1.0),
                 clusters=np.arange(len(scores)) // 2,
             )

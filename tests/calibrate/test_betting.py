@@ -199,11 +199,17 @@ def test_laws(seed: int, scale: float) -> None:
         scores=np.append(scores, random.normal(size=40)), labels=np.append(labels, np.full(40, np.nan)), **more
     )
     assert (unknown.threshold, unknown.n_flagged_labelled) == (before.threshold, before.n_flagged_labelled)
-    # One more false positive above the threshold never lowers it.
+    # One more false positive above the threshold never lowers it, where thresholds are fixed by a pilot.
+    pilot_scores = random.normal(size=300)
+    pilot = {"pilot_scores": pilot_scores, "pilot_labels": random.random(300) < expit(6 * pilot_scores + 2)}
+    before = decide(inclusion_prob=chance, **pilot)
     if before.threshold is not None:
-        worse = labels.copy()
-        worse[np.argmax(scores)] = 0
-        after = decide(labels=worse, inclusion_prob=chance)
+        after = decide(
+            scores=np.append(scores, before.threshold + random.exponential()),
+            labels=np.append(labels, 0.0),
+            inclusion_prob=np.append(chance, random.choice([0.05, 0.1, 0.5, 1.0])),
+            **pilot,
+        )
         assert after.threshold is None or after.threshold >= before.threshold
 
 
