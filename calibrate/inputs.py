@@ -19,7 +19,7 @@ from data.golden import GoldenSet, check_floor, load_golden
 from data.items import read_items
 from data.labels import derive_labels, label_matrix
 from data.policy import Policy, load_policies
-from data.scores import Scores, read_scores
+from data.scores import Scores, ScoresMetadata, read_scores
 
 
 @dataclass(frozen=True)
@@ -69,28 +69,28 @@ def read_inputs(
     all_policies = load_policies(policies)
     policy_ids = [policy.policy_id for policy in all_policies]
     golden_set = load_golden(golden)
-    _check_golden_versions(golden, golden_set, all_policies)
+    check_golden_versions(golden, golden_set, all_policies)
     served = read_scores(scores, policy_ids)
-    _check_score_versions(scores, served, all_policies)
-    _check_drawn_by(scores, served, golden_set)
+    check_score_versions(scores, served.metadata, all_policies)
+    check_drawn_by(scores, served, golden_set)
     pilot, pilot_scores = None, None
     if validation is not None:
         pilot_scores = served
         if validation_scores is not None:
             pilot_scores = read_scores(validation_scores, policy_ids)
-            _check_same_model(scores, served, validation_scores, pilot_scores)
+            check_same_model(scores, served.metadata, validation_scores, pilot_scores.metadata)
         folder = existing_folder(validation)
         items = read_items(folder / "items.parquet")
         _check_disjoint(folder, items, golden, golden_set)
         annotations = read_annotations(folder / "annotations.parquet", items, all_policies)
-        pilot = _labelled(items, annotations, all_policies, pilot_scores, validation_scores or scores)
+        pilot = labelled_scores(items, annotations, all_policies, pilot_scores, validation_scores or scores)
     elif validation_scores is not None:
         raise InputError("validation_scores: given without validation, the folder with their items and annotations")
     return CalibrationInputs(
         policies=all_policies,
         scores=served,
         golden_set=golden_set,
-        golden=_labelled(golden_set.items, golden_set.annotations, all_policies, served, scores),
+        golden=labelled_scores(golden_set.items, golden_set.annotations, all_policies, served, scores),
         validation=pilot,
         validation_scores=pilot_scores,
     )
@@ -102,9 +102,10 @@ def count_sharing_cluster(items: pl.DataFrame) -> int:
     return int(clusters.is_duplicated().sum())
 
 
-def _labelled(
+def labelled_scores(
     items: pl.DataFrame, annotations: pl.DataFrame, policies: list[Policy], scores: Scores, scores_path: Path
 ) -> LabelledScores:
+    """Items with their scores, labels and weights; InputError if one has no score."""
     item_ids = items["item_id"].to_list()
     labels = label_matrix(item_ids, derive_labels(annotations, policies), scores.policy_ids)
     try:
@@ -132,7 +133,7 @@ def check_unexpired(golden_set: GoldenSet, today: date) -> None:
         )
 
 
-def _check_drawn_by(path: Path, scores: Scores, golden_set: GoldenSet) -> None:
+def check_drawn_by(path: Path, scores: Scores, golden_set: GoldenSet) -> None:
     """The scores must be those that a floor or strata of the golden set stand on."""
     record = golden_set.record
     if record.scored_by is None:
@@ -148,7 +149,8 @@ def _check_drawn_by(path: Path, scores: Scores, golden_set: GoldenSet) -> None:
         check_floor(scores, path, golden_set.items["item_id"].to_list(), record.floor, record.scored_by.policy_id)
 
 
-def _check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Policy]) -> None:
+def check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Policy]) -> None:
+    """Refuse a golden set that was labelled under another version of a policy."""
     found = golden_set.record.policy_versions
     findings = [
         Finding(
@@ -166,8 +168,9 @@ def _check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Pol
         raise InputError(findings)
 
 
-def _check_score_versions(path: Path, scores: Scores, policies: list[Policy]) -> None:
-    found = scores.metadata.policy_versions
+def check_score_versions(path: Path, metadata: ScoresMetadata, policies: list[Policy]) -> None:
+    """Refuse scores of a model that was trained for another version of a policy."""
+    found = metadata.policy_versions
     findings = [
         Finding(
             path,
@@ -183,13 +186,13 @@ def _check_score_versions(path: Path, scores: Scores, policies: list[Policy]) ->
         raise InputError(findings)
 
 
-def _check_same_model(path: Path, scores: Scores, pilot_path: Path, pilot: Scores) -> None:
+def check_same_model(path: Path, served: ScoresMetadata, other_path: Path, other: ScoresMetadata) -> None:
+    """Refuse scores of another scale, model or runtime."""
     for field in ("scale", "model_digest", "runtime"):
-        served, other = getattr(scores.metadata, field), getattr(pilot.metadata, field)
-        if served != other:
+        here, there = getattr(served, field), getattr(other, field)
+        if here != there:
             raise InputError(
-                f"{pilot_path}, {field} = {other!r}: {path} has {served!r}; "
-                "score validation and golden items with the same model and runtime"
+                f"{other_path}, {field} = {there!r}: {path} has {here!r}; score all with the same model and runtime"
             )
 
 
