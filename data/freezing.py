@@ -91,7 +91,13 @@ def golden(
         description["scored_by"] = _floor_elsewhere(all_items, floor, policy, floor_scores)
         description["n_population"] = population_size
         all_items = _with_inclusion(all_items, population_size)
-    return _freeze(out, all_items, read_annotations(annotations, all_items, all_policies), all_policies, description)
+    # A file of annotations may speak of more posts than were drawn, but not of other posts than a sample's own.
+    every = read_annotations(annotations, None if draft else all_items, all_policies)
+    own = every.filter(pl.col("item_id").is_in(all_items["item_id"].implode()))
+    summary = _freeze(out, all_items, own, all_policies, description)
+    if len(own) < len(every):
+        summary.lines.append(f"{len(every) - len(own):,} annotations of posts that were not drawn are left out")
+    return summary
 
 
 def _draw(out: Path, pool: Path, items: Path, exclude: list[Path], order: Order) -> Summary:

@@ -80,7 +80,11 @@ def test_draw_label_freeze(tmp_path: Path, pool: Path, run: Callable[..., Any]) 
     assert set(sample["item_id"]) <= set(above["item_id"])
     assert sample["shop"].to_list() == sample["item_id"].to_list()  # further columns are kept
 
-    frozen = run(items=items, annotations=label(items, tmp_path / "labels.parquet"))
+    # The annotators' file may speak of other posts, too.
+    every = label(tmp_path / "posts.parquet", tmp_path / "labels.parquet")
+    frozen = run(items=items, annotations=every)
+    assert "740 annotations of posts that were not drawn are left out" in frozen.lines
+    assert load_golden(tmp_path / "out/g/1").annotations["item_id"].n_unique() == 30
     assert any("evidence for that policy alone" in line for line in frozen.lines)
     record = load_golden(tmp_path / "out/g/1").record
     assert (record.design, record.floor, record.n_population) == ("simple_random", 0.5, len(above))
