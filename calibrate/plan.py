@@ -9,6 +9,7 @@ from calibrate.plan_file import BandPlan, OptionRecord, PlanFile, PolicyPlan
 from calibrate.plan_inputs import PlanInputs, PolicyInputs, read_plan_inputs
 from calibrate.plan_power import MOST_LABELS, labels_above
 from calibrate.plan_prospect import Prospect, prospect_of
+from calibrate.plan_strata import labels_in_strata
 from calibrate.verdict import percent
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder, write_json
@@ -117,11 +118,13 @@ def _planned(band: Band, prospect: Prospect, known_share: float, *, power: float
     options = []
     for floor in prospect.floors:
         found = labels_above(prospect, floor, target=target, delta=delta, power=power, keep_recall=keep_recall)
-        options.append(OptionRecord.of(floor, found, known_share))
+        options.append(OptionRecord.of("simple_random", floor, found, known_share))
+    found = labels_in_strata(prospect, target=target, delta=delta, power=power, keep_recall=keep_recall)
+    options.append(OptionRecord.of("stratified", prospect.floors[0], found, known_share))
     if all(option.labels is None for option in options):
         reason = (
-            f"cannot be reached with {MOST_LABELS:,} labels above any floor: the best threshold is expected to catch "
-            f"{percent(best)} of violations, and what is known so far leaves open whether there is one"
+            f"cannot be reached with {MOST_LABELS:,} labels above any floor, nor in strata: the best threshold is "
+            f"expected to catch {percent(best)} of violations, and it is left open whether there is one"
         )
     else:
         reason = f"the best threshold is expected to catch {percent(best)} of violations"
@@ -198,6 +201,7 @@ def _summary(out: Path, content: PlanFile, inputs: PlanInputs) -> Summary:
             else:
                 chosen = band.options[band.recommended]
                 floor = "" if chosen.floor is None else f" floor={chosen.floor}"
+                floor += " design=stratified" if chosen.design == "stratified" else ""
                 notes.append(
                     f"* {policy.policy_id}, {title}: {band.reason}; to draw: setpoint golden pool=… items=… "
                     f"policy={policy.policy_id}{floor} size={chosen.posts} name=… version=…"

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from calibrate.plan_power import Outlook
 from calibrate.plan_prospect import Floor
+from data.golden import Design
 from data.policy import Strict
 
 
@@ -13,16 +14,16 @@ class OptionRecord(Strict):
     """One way to draw a golden set.
 
     Attributes:
-        design: of the draw.
+        design: of the draw; `stratified` is in five strata by score, tested by betting.
         floor: lowest score to draw; None for all traffic.
         share: of traffic that scores at least that.
-        labels: known labels needed; None if 50,000 are too few.
+        labels: known labels needed; None if 50,000 (stratified: 12,000) are too few, or the floor cuts off too much.
         posts: to draw, so that as many labels become known as in the pilot.
         recall: expected, of all violating posts.
         power: with which a threshold is certified that keeps enough recall.
     """
 
-    design: Literal["simple_random"] = "simple_random"
+    design: Design
     floor: float | None
     share: float
     labels: int | None
@@ -31,9 +32,10 @@ class OptionRecord(Strict):
     power: float | None
 
     @classmethod
-    def of(cls, floor: Floor, found: Outlook | None, known_share: float) -> "OptionRecord":
-        """The record of a floor and what it would take."""
+    def of(cls, design: Design, floor: Floor, found: Outlook | None, known_share: float) -> "OptionRecord":
+        """The record of a draw and what it would take."""
         return cls(
+            design=design,
             floor=floor.score,
             share=floor.share,
             labels=found.labels if found else None,

@@ -11,6 +11,7 @@ from calibrate import choose_threshold
 from calibrate.plan import plan
 from calibrate.plan_power import labels_above
 from calibrate.plan_prospect import prospect_of
+from calibrate.plan_strata import labels_in_strata
 from calibrate.policy_calibration import as_logits
 from calibrate.probability import Calibrator, fit_platt
 from data.errors import InputError
@@ -72,6 +73,18 @@ def test_a_wide_pilot_is_believed_and_weights_count() -> None:
     assert two.floors[2].score == pytest.approx(one.floors[2].score, abs=0.01)
 
 
+def test_strata_need_fewer_labels_than_all_traffic_and_more_than_a_floor() -> None:
+    pilot = draw(np.random.default_rng(2), 4000)
+    calibrator = fit_platt(as_logits(pilot[0], "probability"), pilot[1])
+    prospect = prospect_of(pilot[0], None, pilot, calibrator=calibrator, scale="probability")
+    asked = {"target": TARGET, "delta": DELTA, "power": 0.8, "keep_recall": KEEP}
+    strata = labels_in_strata(prospect, **asked)
+    assert strata is not None
+    assert strata.power >= 0.8
+    above, everywhere = (labels_above(prospect, prospect.floors[place], **asked) for place in (3, 0))
+    assert above.labels < strata.labels < everywhere.labels
+
+
 def plan_of(calibration, /, **changes):
     keys = {
         "policies": calibration.policies,
@@ -92,6 +105,7 @@ def test_writes_a_plan_and_says_what_cannot_be_reached(calibration) -> None:
     [removal] = fire["bands"]
     options = removal["options"]
     assert options[0]["floor"] is None
+    assert [option["design"] for option in options] == ["simple_random"] * (len(options) - 1) + ["stratified"]
     chosen = options[removal["recommended"]]
     assert chosen["labels"] == min(option["labels"] for option in options if option["labels"])
     assert chosen["posts"] == pytest.approx(chosen["labels"] / 0.9, abs=1)  # a tenth of the pilot is unknown
@@ -129,7 +143,7 @@ def test_a_pool_gives_the_floors(calibration) -> None:
     pool = calibration.out.parent / "pool.parquet"
     write_scores(pool, Scores(names, scores.policy_ids, values, scores.metadata))
     plan_of(calibration, pool=pool)
-    for option in read_plan(calibration)["policies"][0]["bands"][0]["options"][1:]:
+    for option in read_plan(calibration)["policies"][0]["bands"][0]["options"][1:-1]:
         assert (values[:, 0] >= np.float32(option["floor"])).mean() == pytest.approx(option["share"])
     write_scores(
         pool, Scores(names, scores.policy_ids, values, scores.metadata.model_copy(update={"runtime": "other"}))
