@@ -10,9 +10,9 @@ from calibrate.operating_point import Kind, OperatingPoint, unanswered
 from calibrate.ranked import Scores, checked_labels, checked_scores, rank_labels
 from calibrate.recall import known_violating
 from calibrate.recall_betting import recall_interval
+from calibrate.volume import VOLUME_CONFIDENCE
 from calibrate.weighted import checked_clusters, checked_weights
 from data.golden import GoldenSet
-
 
 @dataclass(frozen=True)
 class Draw:
@@ -45,11 +45,18 @@ class Draw:
         )
 
     def described(self, point: OperatingPoint, scores: Scores, labels: Scores) -> OperatingPoint:
-        """The point with what its recall is about, and with an interval of it where items are weighted."""
-        point = replace(point, recall_above=self.floor if point.recall is not None else None)
-        if point.recall is None or point.recall_interval is not None or point.threshold is None:
+        """The point with what its recall is about, and an interval of it where items are weighted.
+
+        What the labels cannot describe is left out: a policy they are no evidence for, and (bands by capacity)
+        thresholds below the floor.
+        """
+        if point.threshold is None:
             return point
-        assert point.confidence is not None
+        if self.no_evidence or (self.floor is not None and np.float32(point.threshold) < np.float32(self.floor)):
+            return replace(point, precision=None, precision_lower_bound=None, recall=None, recall_interval=None)
+        point = replace(point, recall_above=self.floor if point.recall is not None else None)
+        if point.recall is None or not self.is_weighted:
+            return point
         positive_scores, violating = known_violating(
             checked_scores(scores),
             checked_labels(labels),
@@ -57,7 +64,8 @@ class Draw:
             checked_clusters(self.clusters, len(scores)),  # type: ignore[arg-type]
         )
         caught = int((positive_scores >= np.float32(point.threshold)).sum())
-        return replace(point, recall_interval=recall_interval(violating, caught, confidence=point.confidence))
+        confidence = point.confidence or VOLUME_CONFIDENCE
+        return replace(point, recall_interval=recall_interval(violating, caught, confidence=confidence))
 
 
 EVEN = Draw()

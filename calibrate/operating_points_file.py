@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from calibrate.operating_point import Kind, OperatingPoint
 from calibrate.probability import Calibrator
 from calibrate.slices import SliceResult, SliceStatus
+from calibrate.volume import DailyVolume
 from data.errors import InputError
 from data.files import read_json, write_json
 from data.policy import Band, Strict, findings_of
@@ -39,6 +40,34 @@ class ErrorBudgetRecord(Strict):
     n_claims: int
 
 
+class SliceVolumeRecord(Strict):
+    """Posts a day of one slice; see `calibrate.volume.SliceVolume`."""
+
+    by: str
+    value: str
+    expected: float
+    low: float
+    high: float
+
+
+class DailyVolumeRecord(Strict):
+    """Posts a day in a band's own part of the score axis; see `calibrate.volume.DailyVolume`."""
+
+    expected: float
+    low: float
+    high: float
+    slices: tuple[SliceVolumeRecord, ...] = ()
+
+
+class TrafficRecord(Strict):
+    """Which traffic the volumes come from; see `calibrate.traffic_file.TrafficMetadata`."""
+
+    digest: str
+    days: float
+    sampled_share: float
+    n_posts: int
+
+
 class BandRecord(Strict):
     """One band with its operating point; see `calibrate.operating_point.OperatingPoint` for the fields."""
 
@@ -66,12 +95,24 @@ class BandRecord(Strict):
     tested_target: float | None = None
     recall_above: float | None = None
     slices: tuple[SliceRecord, ...] = ()
+    daily_volume: DailyVolumeRecord | None = None
 
     @classmethod
-    def of(cls, band: Band, point: OperatingPoint, slices: tuple[SliceResult, ...] = ()) -> "BandRecord":
+    def of(
+        cls,
+        band: Band,
+        point: OperatingPoint,
+        slices: tuple[SliceResult, ...] = (),
+        volume: DailyVolume | None = None,
+    ) -> "BandRecord":
         """The record of a policy's band."""
-        records = tuple(SliceRecord(**dataclasses.asdict(part)) for part in slices)
-        return cls(action=band.action, queue=band.queue, slices=records, **dataclasses.asdict(point))
+        return cls(
+            action=band.action,
+            queue=band.queue,
+            slices=tuple(SliceRecord(**dataclasses.asdict(part)) for part in slices),
+            daily_volume=DailyVolumeRecord(**dataclasses.asdict(volume)) if volume else None,
+            **dataclasses.asdict(point),
+        )
 
     @model_validator(mode="after")
     def _threshold_only_if_certified(self) -> "BandRecord":
@@ -143,6 +184,7 @@ class OperatingPointsFile(Strict):
     Attributes:
         pilot_digest: content digest of the validation scores that planned the tests; None without validation.
         error_budget: how bands and slices share what may go wrong.
+        traffic: what the volumes were counted on; None without.
     """
 
     format: Literal["setpoint/operating_points/v1"] = Field(default="setpoint/operating_points/v1", alias="schema")
@@ -150,6 +192,7 @@ class OperatingPointsFile(Strict):
     scores: ScoresRecord
     pilot_digest: str | None
     error_budget: ErrorBudgetRecord | None = None
+    traffic: TrafficRecord | None = None
     policies: tuple[PolicyRecord, ...]
 
 

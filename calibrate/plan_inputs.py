@@ -16,8 +16,7 @@ from calibrate.inputs import (
     labelled_scores,
 )
 from calibrate.operating_points_file import load_operating_points
-from calibrate.policy_calibration import as_logits
-from calibrate.probability import Calibrator, fit_platt
+from calibrate.probability import Calibrator, as_logits, fit_platt
 from calibrate.ranked import Labels
 from calibrate.ranked import Scores as ScoreArray
 from data.annotations import read_annotations

@@ -9,8 +9,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from calibrate.bounds import FloatArray, IntArray
-from calibrate.policy_calibration import as_logits
-from calibrate.probability import Calibrator
+from calibrate.probability import Calibrator, as_logits
 from calibrate.ranked import Labels, Scores
 
 N_DRAWS, N_CELLS = 200, 160

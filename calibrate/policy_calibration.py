@@ -8,23 +8,24 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from scipy.special import logit
 
+from calibrate.bands import BandPart, parts_of
+from calibrate.bounds import FloatArray
+from calibrate.capacity import awaiting_traffic
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import precision_recall_curve
 from calibrate.draw import EVEN, Draw, objected
 from calibrate.operating_point import OperatingPoint
-from calibrate.probability import Calibrator, Reliability, fit_platt, reliability
+from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
 from calibrate.slices import SliceResult, check_slices
 from calibrate.threshold import choose_threshold
+from calibrate.volume import DailyVolume
 from calibrate.weighted_curve import weighted_precision_recall_curve
 from data.policy import Band, Policy, SliceRule
 
 CURVE_CONFIDENCE = 0.95
-SMALLEST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,16 @@ DEFAULT_SETTINGS = Settings()
 
 @dataclass(frozen=True)
 class BandCalibration:
-    """A band, its operating point, the curve with what that point certifies, and the slices at its threshold."""
+    """A band, its operating point, the curve with what that point certifies, and the slices at its threshold.
+
+    `volume` is None without traffic, and where the band is off.
+    """
 
     band: Band
     point: OperatingPoint
     curve: pl.DataFrame
     slices: tuple[SliceResult, ...] = ()
+    volume: DailyVolume | None = None
 
     @property
     def title(self) -> str:
@@ -69,6 +74,11 @@ class PolicyCalibration:
     reliability: Reliability | None
     bands: tuple[BandCalibration, ...]
 
+    @property
+    def parts(self) -> tuple[BandPart, ...]:
+        """The part of the score axis that each band serves."""
+        return parts_of((band.title, band.point.threshold) for band in self.bands)
+
 
 def calibrate_policy(
     policy: Policy,
@@ -80,7 +90,7 @@ def calibrate_policy(
     columns: pl.DataFrame | None = None,
     settings: Settings = DEFAULT_SETTINGS,
     draw: Draw = EVEN,
-    pilot_weights: NDArray[np.float64] | None = None,
+    pilot_weights: FloatArray | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -121,15 +131,6 @@ def calibrate_policy(
     )
 
 
-def as_logits(scores: Scores, scale: str) -> NDArray[np.float64]:
-    """Scores in logits, float64; probabilities are kept 1e-7 away from 0 and 1."""
-    values = scores.astype(np.float64)
-    if scale == "logit":
-        return values
-    result: NDArray[np.float64] = logit(np.clip(values, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
-    return result
-
-
 def _calibrate_band(
     band: Band,
     scores: Scores,
@@ -143,7 +144,7 @@ def _calibrate_band(
     slices: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
         assert band.capacity_per_day is not None
-        point = _capacity_point(band.capacity_per_day, scores, labels)
+        point = awaiting_traffic(band.capacity_per_day, rank_labels(scores, labels))
     else:
         assert band.confidence is not None
         delta = (1 - band.confidence) / settings.n_claims
@@ -234,19 +235,4 @@ def _slices_of(
             inclusion_prob=draw.inclusion_prob,
             clusters=draw.clusters,  # type: ignore[arg-type]
         )
-    )
-
-
-def _capacity_point(capacity_per_day: int, scores: Scores, labels: Scores) -> OperatingPoint:
-    ranked = rank_labels(scores, labels)
-    return OperatingPoint(
-        status="not_attainable",
-        kind="capacity",
-        target=float(capacity_per_day),
-        confidence=None,
-        reason="A capacity needs a traffic histogram: a golden set does not say how many posts arrive in a day.",
-        method="none",
-        n_labelled=ranked.n_labelled,
-        n_unknown=ranked.n_unknown,
-        n_positive=ranked.n_positive,
     )

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from calibrate.bounds import FloatArray, IntArray
-from calibrate.ranked import checked_labels, checked_scores
+from calibrate.ranked import Scores, checked_labels, checked_scores
 
 FEWEST_PER_CLASS = 10
+SMALLEST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,15 @@ def reliability(
         violating_share=violating_share,
         expected_calibration_error=float(np.nansum(gap * share)),
     )
+
+
+def as_logits(scores: Scores, scale: str) -> NDArray[np.float64]:
+    """Scores in logits, float64; probabilities are kept 1e-7 away from 0 and 1."""
+    values = scores.astype(np.float64)
+    if scale == "logit":
+        return values
+    result: NDArray[np.float64] = logit(np.clip(values, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
+    return result
 
 
 def _shares(weights: ArrayLike | None, labels: ArrayLike) -> NDArray[np.float64]:

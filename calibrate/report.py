@@ -6,7 +6,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from calibrate import figures, verdict
-from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord
+from calibrate.bands import BandPart
+from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord, TrafficRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,6 +22,7 @@ class BandView:
     verdict: str
     claim: str
     figure: figures.PrecisionRecallFigure | None
+    part: BandPart
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def render_report(
     *,
     has_pilot: bool,
     error_budget: ErrorBudgetRecord | None = None,
+    traffic: TrafficRecord | None = None,
 ) -> str:
     """Render the page: no external resource, no script, every value escaped, the same input the same bytes.
 
@@ -49,6 +52,7 @@ def render_report(
         scores: whose scores.
         has_pilot: whether a validation split planned the tests.
         error_budget: how the bands share what may go wrong; None for each by itself.
+        traffic: what the volumes were counted on; None without.
     """
     views = [_policy_view(number, calibration) for number, calibration in enumerate(policies)]
     points = [band.point for calibration in policies for band in calibration.bands]
@@ -65,15 +69,18 @@ def render_report(
         about=verdict.about,
         recall_seen=verdict.recall_seen,
         unbroken=_unbroken,
+        volume=verdict.shown_volume,
     )
     return environment.get_template("report.html.j2").render(
         policies=views,
         golden_set=golden_set,
         scores=scores,
         has_pilot=has_pilot,
+        traffic=traffic,
         n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
         n_bands=len(points),
         n_certified=sum(point.status == "certified" for point in points),
+        n_fits=sum(point.status == "certified" and point.kind == "capacity" for point in points),
         shared_risk=min(1.0, sum(1 - point.confidence for point in points if point.confidence is not None)),
         plot=figures,
     )
@@ -89,10 +96,11 @@ def _policy_view(number: int, calibration: PolicyCalibration) -> PolicyView:
                 verdict=verdict.verdict(band.title, band.point),
                 claim=verdict.claim(band.point),
                 figure=figures.precision_recall_figure(band.curve, band.point),
+                part=part,
             )
-            for place, band in enumerate(calibration.bands)
+            for place, (band, part) in enumerate(zip(calibration.bands, calibration.parts, strict=True))
         ),
-        cautions=verdict.out_of_order([(band.title, band.point) for band in calibration.bands]),
+        cautions=verdict.out_of_order(calibration.parts),
         dots=figures.reliability_dots(calibration.reliability) if calibration.reliability else (),
     )
 

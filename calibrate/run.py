@@ -17,11 +17,14 @@ from calibrate.operating_points_file import (
     OperatingPointsFile,
     PolicyRecord,
     ScoresRecord,
+    TrafficRecord,
     write_operating_points,
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.report import render_report
-from calibrate.verdict import out_of_order, percent, recall_seen, shown_threshold
+from calibrate.summary import summary_of
+from calibrate.traffic_bands import add_traffic, open_matching_traffic
+from calibrate.traffic_file import Traffic
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder
 from data.summary import Summary
@@ -44,6 +47,7 @@ def calibrate(
     label_false_negative_rate: float = 0.0,
     prior_odds_ratio: float = 1.0,
     unresolved: Unresolved = "left_out",
+    traffic: Path | None = None,
     today: date | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
@@ -62,6 +66,8 @@ def calibrate(
         label_false_negative_rate: at least this share of violating posts is labelled not violating.
         prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
         unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
+        traffic: traffic.parquet of the same model and runtime: sets the bands by capacity and says how many posts a
+            day each band takes.
         today: a golden set that expired before this date certifies nothing; None is the current date.
 
     Returns:
@@ -75,6 +81,7 @@ def calibrate(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
     check_unexpired(inputs.golden_set, today or date.today())
+    counted = open_matching_traffic(traffic, inputs) if traffic else None
     settings = _settings(
         inputs,
         error_budget=error_budget,
@@ -99,7 +106,10 @@ def calibrate(
         )
         for column, policy in enumerate(inputs.policies)
     ]
-    content = _file_content(inputs, calibrations, ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims))
+    if counted:
+        calibrations = add_traffic(calibrations, inputs, counted)
+    budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
+    content = _file_content(inputs, calibrations, budget, counted)
     curves = _curves(calibrations)
     with atomic_folder(out) as folder:
         write_operating_points(folder / POINTS_FILE, content)
@@ -113,9 +123,10 @@ def calibrate(
                 content.scores,
                 has_pilot=bool(inputs.validation),
                 error_budget=content.error_budget,
+                traffic=content.traffic,
             )
             file.write_text(page, encoding="utf-8")
-    return _summary(Path(out), content, calibrations)
+    return summary_of(content, calibrations, written=[Path(out) / "report" / "index.html", Path(out) / POINTS_FILE])
 
 
 def _check_replaceable(out: Path) -> None:
@@ -162,7 +173,10 @@ def _settings(
 
 
 def _file_content(
-    inputs: CalibrationInputs, calibrations: list[PolicyCalibration], error_budget: ErrorBudgetRecord
+    inputs: CalibrationInputs,
+    calibrations: list[PolicyCalibration],
+    error_budget: ErrorBudgetRecord,
+    traffic: Traffic | None,
 ) -> OperatingPointsFile:
     record, metadata = inputs.golden_set.record, inputs.scores.metadata
     return OperatingPointsFile(
@@ -187,6 +201,13 @@ def _file_content(
         ),
         pilot_digest=inputs.validation_scores.digest() if inputs.validation_scores else None,
         error_budget=error_budget,
+        traffic=(
+            TrafficRecord(
+                digest=traffic.digest(), **traffic.metadata.model_dump(include=set(TrafficRecord.model_fields))
+            )
+            if traffic
+            else None
+        ),
         policies=tuple(
             PolicyRecord(
                 policy_id=calibration.policy.policy_id,
@@ -195,7 +216,9 @@ def _file_content(
                     calibration.calibrator,
                     calibration.reliability.expected_calibration_error if calibration.reliability else None,
                 ),
-                bands=tuple(BandRecord.of(band.band, band.point, band.slices) for band in calibration.bands),
+                bands=tuple(
+                    BandRecord.of(band.band, band.point, band.slices, band.volume) for band in calibration.bands
+                ),
             )
             for calibration in calibrations
         ),
@@ -212,48 +235,4 @@ def _curves(calibrations: list[PolicyCalibration]) -> pl.DataFrame:
         )
         for calibration in calibrations
         for band in calibration.bands
-    )
-
-
-def _summary(out: Path, content: OperatingPointsFile, calibrations: list[PolicyCalibration]) -> Summary:
-    bands = [(policy.policy_id, band) for policy in content.policies for band in policy.bands]
-    rows = [("policy", "band", "status", "threshold", "precision", "lower bound", "recall", "labels needed")]
-    rows += [
-        (
-            policy_id,
-            f"{band.action} ({band.queue})" if band.queue else band.action,
-            band.status.replace("_", " "),
-            "" if band.threshold is None else shown_threshold(band.threshold),
-            "" if band.precision is None else percent(band.precision),
-            "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
-            "" if band.recall is None else recall_seen(band),
-            "" if band.labels_needed is None else f"{band.labels_needed:,}",
-        )
-        for policy_id, band in bands
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [
-        f"caution: {calibration.policy.policy_id}: {sentence}"
-        for calibration in calibrations
-        for sentence in out_of_order([(band.title, band.point) for band in calibration.bands])
-    ]
-    lines += [
-        f"slice: {policy_id}, {band.action}: {part.by}={part.value} is below {percent(part.target)} at this threshold"
-        for policy_id, band in bands
-        for part in band.slices
-        if part.status == "below"
-    ]
-    sharing = content.golden_set.n_sharing_cluster
-    if sharing:
-        lines.append(
-            f"{sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
-            "(cluster_id): tested by betting on whole clusters, which takes more labels"
-        )
-    certified = sum(band.status == "certified" for _, band in bands)
-    return Summary(
-        f"calibrate: {certified} of {len(bands)} bands certified on {content.golden_set.name} "
-        f"{content.golden_set.version}",
-        [out / "report" / "index.html", out / POINTS_FILE],
-        lines,
     )

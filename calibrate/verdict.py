@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from calibrate.bands import BandPart
 from calibrate.operating_point import OperatingPoint
 from calibrate.operating_points_file import BandRecord
+from calibrate.volume import DailyVolume, SliceVolume
 
 
 def percent(share: float) -> str:
@@ -41,7 +43,7 @@ def shown_threshold(threshold: float) -> str:
 def claim(point: OperatingPoint) -> str:
     """What the band asks for."""
     if point.kind == "capacity":
-        return f"{point.target:,.0f} posts a day"
+        return f"at most {point.target:,.0f} posts a day"
     what = "precision at least" if point.kind == "precision" else "recall at least"
     assert point.confidence is not None
     return f"{what} {percent(point.target)} ({percent(point.confidence)} confidence)"
@@ -52,6 +54,8 @@ def verdict(action: str, point: OperatingPoint) -> str:
     if point.status != "certified":
         return f"Not attainable: {_missing(point)}"
     assert point.threshold is not None
+    if point.kind == "capacity":
+        return _fits(action, point, point.threshold)
     opening = f"At {shown_threshold(point.threshold)}, {action} is certified: {claim(point)}."
     if point.kind == "recall":
         assert point.precision is not None
@@ -69,20 +73,43 @@ def recall_seen(point: OperatingPoint | BandRecord) -> str:
     return f"{percent(point.recall)}{above}"
 
 
-def out_of_order(points: Sequence[tuple[str, OperatingPoint]]) -> list[str]:
-    """What to know where a band further down starts above one before it: no post reaches it first.
+def out_of_order(parts: Sequence[BandPart]) -> list[str]:
+    """What to know of a band that starts where the bands before it have taken every post: none reaches it first."""
+    sentences = []
+    for part in parts:
+        if part.collides:
+            assert part.threshold is not None
+            assert part.below is not None
+            sentences.append(
+                f"{part.title} starts at {shown_threshold(part.threshold)}, not below {part.taken_by} at "
+                f"{shown_threshold(part.below)}: a post that reaches {part.title} has reached {part.taken_by} "
+                f"before, so {part.title} never sees a post of its own."
+            )
+    return sentences
 
-    Args:
-        points: title and operating point of a policy's bands, strictest first.
+
+def shown_volume(volume: DailyVolume | SliceVolume) -> str:
+    """Posts a day with their bounds: how far these lie from the expected number at most; where few, both of them.
+
+    Examples:
+        >>> shown_volume(DailyVolume(3120.4, 2892.0, 3355.0)), shown_volume(DailyVolume(0.2, 0.0, 3.69))
+        ('3,120 ± 240', '0 to 4')
+        >>> shown_volume(DailyVolume(0.0, 0.0, 0.0))
+        'none'
     """
-    thresholds = [(title, point.threshold) for title, point in points if point.threshold is not None]
-    return [
-        f"{later} starts at {shown_threshold(theirs)}, not below {earlier} at {shown_threshold(first)}: a post that "
-        f"reaches {later} has reached {earlier} before, so {later} never sees a post of its own."
-        for place, (earlier, first) in enumerate(thresholds)
-        for later, theirs in thresholds[place + 1 :]
-        if theirs >= first
-    ]
+    if volume.high == 0:
+        return "none"
+    margin = math.ceil(max(volume.expected - volume.low, volume.high - volume.expected))
+    if volume.expected < max(10, 2 * margin):
+        return f"{math.floor(volume.low):,} to {math.ceil(volume.high):,}"
+    return f"{round(volume.expected):,} ± {about(margin)}"
+
+
+def _fits(action: str, point: OperatingPoint, threshold: float) -> str:
+    opening = f"At {shown_threshold(threshold)}, {action} takes {claim(point)}. No precision is promised"
+    if point.precision is None:
+        return f"{opening}; no golden label speaks of it."
+    return f"{opening}; of the golden posts at or above it, {percent(point.precision)} violate."
 
 
 def _whose(point: OperatingPoint) -> str:

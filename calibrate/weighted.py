@@ -14,7 +14,7 @@ from calibrate.bounds import FloatArray, IntArray, fewest_labels, most_false_pos
 from calibrate.ranked import Labels, RankedLabels, Scores
 from calibrate.walk import SHARE_OF_BEST_POWER, beta_binomial_tail, grid_steps
 
-MAIN_SHARE, START_RATIO, MOST_STARTS, FIRST_IN_FEWEST = 0.7, 2.0, 4, 3
+MAIN_SHARE, START_RATIO, MOST_STARTS, FIRST_IN_FEWEST = 0.7, 2.0, 4, 1.5
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _planned_place(
     thresholds: Scores, effective: IntArray, pilot: tuple[Scores, Labels], *, target: float, delta: float
 ) -> int:
     """The first threshold at which a binomial test of that many labels would have power enough."""
-    allowed = most_false_positives(effective, target, delta / 4)  # bets need more than a binomial test
+    allowed = most_false_positives(effective, target, delta / 2)  # bets need more than a binomial test
     power = np.zeros(len(thresholds))
     order = np.argsort(-pilot[0], kind="stable")
     above = _n_flagged(pilot[0][order], thresholds)

@@ -33,7 +33,8 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
                 "## Decisions\n\n" + _bands_table(served),
                 "A band that is not certified never flags. *Precision* and *recall* are those measured on the golden "
                 "set; what is certified is the target, at the confidence beside it, under the assumptions in "
-                "`reports/decisions/operating_points.json`. No one has signed these operating points.",
+                "`reports/decisions/operating_points.json`. A target of posts a day speaks of their number, not of "
+                "precision. No one has signed these operating points.",
                 "## Evidence\n\n" + _evidence(served),
                 "## Policies\n\n" + "\n\n".join(_policy(policy) for policy in policies),
                 "## Input and output\n\n" + _tensors(model),
@@ -56,7 +57,7 @@ def _bands_table(served: ServedPolicies) -> str:
 
 def _band_row(policy: ServedPolicy, band: ServedBand) -> str:
     title = f"{band.action} ({_cell(band.queue)})" if band.queue else band.action
-    target = f"{band.target:,.0f} a day" if band.kind == "capacity" else f"{band.kind} {percent(band.target)}"
+    target = f"at most {band.target:,.0f} a day" if band.kind == "capacity" else f"{band.kind} {percent(band.target)}"
     cells = [
         policy.policy_id,
         policy.version,

@@ -4,15 +4,18 @@ import time
 from pathlib import Path
 
 from data.generated import generate_posts
+from data.generated.plan import WINDOW
 from data.summary import Summary
 from scripts.verbs import run_verb
 
 ROOT = Path("outputs/demo")
-STEPS = ("validate", "split", "train", "export", "score", "calibrate", "seal")
+STEPS = ("validate", "split", "train", "export", "score", "traffic", "calibrate", "seal")
 
 
 def demo(*, count: int, seed: int) -> Summary:
-    """Generate posts, then validate, split, train, export, score, calibrate, seal and verify.
+    """Generate posts, then validate, split, train, export, score, count traffic, calibrate, seal and verify.
+
+    The scored posts, a random part of four generated weeks, stand in for production traffic.
 
     Args:
         count: posts to generate.
@@ -24,7 +27,7 @@ def demo(*, count: int, seed: int) -> Summary:
     release = Path()
     table: list[str] = []
     for verb in STEPS:
-        summary = run_verb(verb, ["experiment=demo", *(["overwrite=true"] if verb == "train" else [])])
+        summary = run_verb(verb, ["experiment=demo", *_overrides(verb, count)])
         _say(summary.title, started)
         if verb == "calibrate":
             table = summary.lines
@@ -38,6 +41,20 @@ def demo(*, count: int, seed: int) -> Summary:
         [*verified.lines, "", *table, ""],
         ok=verified.ok,
     )
+
+
+def _overrides(verb: str, count: int) -> list[str]:
+    if verb == "train":
+        return ["overwrite=true"]
+    if verb == "calibrate":
+        return [f"traffic={ROOT}/traffic.parquet"]
+    if verb != "traffic":
+        return []
+    import polars as pl
+
+    scores = ROOT / "scores/scores.parquet"
+    num_scored = pl.scan_parquet(scores).select(pl.len()).collect().item()
+    return [f"scores={scores}", f"days={WINDOW.days}", f"sampled_share={num_scored / count}"]
 
 
 def _say(text: str, started: float) -> None:

@@ -43,6 +43,7 @@ VERBS: dict[str, list[Verb]] = {
         Verb("calibrate", "find the thresholds that hold, with curves and a page to read", "calibrate.run:calibrate"),
     ],
     "for the serving team": [
+        Verb("traffic", "count production scores in histograms that add up: volumes", "calibrate.traffic:traffic"),
         Verb("seal", "put model, thresholds and evidence into one release", "export.release:seal"),
         Verb("verify", "check a release: every byte, every decision", "export.verify:verify"),
     ],

@@ -12,8 +12,7 @@ from calibrate.plan import plan
 from calibrate.plan_power import labels_above
 from calibrate.plan_prospect import prospect_of
 from calibrate.plan_strata import labels_in_strata
-from calibrate.policy_calibration import as_logits
-from calibrate.probability import Calibrator, fit_platt
+from calibrate.probability import Calibrator, as_logits, fit_platt
 from data.errors import InputError
 from data.scores import Scores, read_scores, write_scores
 
