@@ -14,6 +14,7 @@ from calibrate.volume import VOLUME_CONFIDENCE
 from calibrate.weighted import checked_clusters, checked_weights
 from data.golden import GoldenSet
 
+
 @dataclass(frozen=True)
 class Draw:
     """The draw of a golden set, seen from one policy.

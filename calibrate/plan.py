@@ -3,13 +3,12 @@
 import math
 from pathlib import Path
 
-import polars as pl
-
 from calibrate.plan_file import BandPlan, OptionRecord, PlanFile, PolicyPlan
 from calibrate.plan_inputs import PlanInputs, PolicyInputs, read_plan_inputs
 from calibrate.plan_power import MOST_LABELS, labels_above
 from calibrate.plan_prospect import Prospect, prospect_of
 from calibrate.plan_strata import labels_in_strata
+from calibrate.plan_summary import summary_of_plan, table_of
 from calibrate.verdict import percent
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder, write_json
@@ -77,8 +76,9 @@ def plan(
     with atomic_folder(out) as folder:
         write_json(folder / PLAN_FILE, content.model_dump(mode="json", by_alias=True))
         with atomic_file(folder / "plan.csv") as file:
-            _rows(content).write_csv(file)
-    return _summary(out, content, inputs)
+            table_of(content).write_csv(file)
+    n_bands = sum(len(policy.bands) for policy in inputs.policies)
+    return summary_of_plan(content, n_bands=n_bands, written=[out / "plan.csv", out / PLAN_FILE])
 
 
 def _policy_plan(
@@ -96,6 +96,7 @@ def _policy_plan(
             known.pilot,
             calibrator=known.calibrator,
             scale=inputs.metadata.scale,
+            above=known.above,
         )
         plans = [_planned(band, prospect, known_share or 1.0, power=power, keep_recall=keep_recall) for band in bands]
     return PolicyPlan(
@@ -103,6 +104,7 @@ def _policy_plan(
         policy_version=policy.version,
         n_pilot_labels=n_labels,
         known_share=known_share,
+        above=known.above,
         bands=tuple(plans),
     )
 
@@ -145,76 +147,4 @@ def _band_plan(band: Band, best: float | None, reason: str, options: list[Option
         recommended=cheapest,
         reason=reason,
         options=tuple(options),
-    )
-
-
-def _rows(content: PlanFile) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {
-                "policy_id": policy.policy_id,
-                "action": band.action,
-                "queue": band.queue,
-                "target": band.target,
-                "confidence": band.confidence,
-                **option.model_dump(),
-                "recommended": place == band.recommended,
-            }
-            for policy in content.policies
-            for band in policy.bands
-            for place, option in enumerate(band.options)
-        ],
-        schema={
-            **dict.fromkeys(("policy_id", "action", "queue"), pl.String),
-            **dict.fromkeys(("target", "confidence"), pl.Float64),
-            "design": pl.String,
-            **dict.fromkeys(("floor", "share"), pl.Float64),
-            **dict.fromkeys(("labels", "posts"), pl.Int64),
-            **dict.fromkeys(("recall", "power"), pl.Float64),
-            "recommended": pl.Boolean,
-        },
-    )
-
-
-def _summary(out: Path, content: PlanFile, inputs: PlanInputs) -> Summary:
-    rows = [("", "policy", "band", "floor", "design", "labels", "expected recall")]
-    notes = []
-    for policy in content.policies:
-        for band in policy.bands:
-            title = f"{band.action} {percent(band.target)}"
-            for place, option in enumerate(band.options if band.recommended is not None else ()):
-                rows.append(
-                    (
-                        "*" if place == band.recommended else "",
-                        policy.policy_id,
-                        title,
-                        "all traffic"
-                        if option.floor is None
-                        else f"{option.floor:.6g} (top {percent(option.share)})",
-                        option.design.replace("_", " "),
-                        "none does" if option.labels is None else f"{option.labels:,}",
-                        "" if option.recall is None else percent(option.recall),
-                    )
-                )
-            if band.recommended is None:
-                notes.append(f"{policy.policy_id}, {title}: {band.reason}")
-            else:
-                chosen = band.options[band.recommended]
-                floor = "" if chosen.floor is None else f" floor={chosen.floor}"
-                floor += " design=stratified" if chosen.design == "stratified" else ""
-                notes.append(
-                    f"* {policy.policy_id}, {title}: {band.reason}; to draw: setpoint golden pool=… items=… "
-                    f"policy={policy.policy_id}{floor} size={chosen.posts} name=… version=…"
-                )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    bands = [band for policy in content.policies for band in policy.bands]
-    n_planned = sum(band.recommended is not None for band in bands)
-    others = sum(len(policy.bands) for policy in inputs.policies) - len(bands)
-    if others:
-        notes.append(f"{others} bands by recall or capacity are not planned")
-    return Summary(
-        f"plan: {n_planned} of {len(bands)} precision bands can be planned for",
-        [out / "plan.csv", out / PLAN_FILE],
-        [*(table if len(table) > 1 else []), *notes, content.nature],
     )

@@ -70,12 +70,22 @@ class BandPlan(Strict):
 
 
 class PolicyPlan(Strict):
-    """One policy with its precision bands."""
+    """One policy with its precision bands.
+
+    Attributes:
+        policy_id: of the policy.
+        policy_version: of it.
+        n_pilot_labels: known labels of the pilot.
+        known_share: of the pilot's items; None without.
+        above: shares and recalls are of posts that score at least this, the floor of the pilot; None: of all.
+        bands: those by precision.
+    """
 
     policy_id: str
     policy_version: str
     n_pilot_labels: int
     known_share: float | None
+    above: float | None
     bands: tuple[BandPlan, ...]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from calibrate.bounds import FloatArray
-from calibrate.draw import draw_of
+from calibrate.draw import EVEN, draw_of
 from calibrate.inputs import (
     LabelledScores,
     check_drawn_by,
@@ -39,6 +39,7 @@ class PolicyInputs:
         pilot: scores [M] and labels [M]; None where a calibrator is taken at its word.
         calibrator: of the scores.
         missing: why nothing can be planned; None if something can.
+        above: floor of the golden set that is the pilot: traffic is what scores at least that; None for all.
     """
 
     traffic: ScoreArray
@@ -46,6 +47,7 @@ class PolicyInputs:
     pilot: tuple[ScoreArray, Labels] | None
     calibrator: Calibrator
     missing: str | None = None
+    above: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,10 @@ class PlanInputs:
             return PolicyInputs(pool, None, None, calibrator, unfitted)
         assert self.pilot is not None
         scores, labels = self.pilot.scores[:, column], self.pilot.labels[:, column].astype(np.float64)
-        missing = draw_of(self.golden_set, policy_id).no_evidence if self.golden_set else None
+        draw = draw_of(self.golden_set, policy_id) if self.golden_set else EVEN
+        missing = draw.no_evidence
+        if pool is not None and draw.floor is not None:
+            pool = pool[pool >= np.float32(draw.floor)]
         if np.isnan(labels).all():
             missing = "the pilot holds no known label of this policy"
         return PolicyInputs(
@@ -92,6 +97,7 @@ class PlanInputs:
             pilot=(scores, labels),
             calibrator=fit_platt(as_logits(scores, self.metadata.scale), labels, weights=self.pilot.weights),
             missing=missing,
+            above=draw.floor,
         )
 
 

@@ -73,6 +73,7 @@ def prospect_of(
     *,
     calibrator: Calibrator,
     scale: str,
+    above: float | None = None,
 ) -> Prospect:
     """Beliefs about a policy.
 
@@ -86,6 +87,7 @@ def prospect_of(
         pilot: scores [M] and labels [M], 1, 0 or NaN.
         calibrator: of the scores, in logits.
         scale: of the scores, `logit` or `probability`.
+        above: lowest score that counts as traffic, where it was cut there; None for all.
     """
     order = np.argsort(-traffic, kind="stable")
     falling = traffic[order]
@@ -101,7 +103,7 @@ def prospect_of(
     else:
         precision = _believed(lowest, expected, *pilot)
     masses = np.diff(shares, prepend=0.0)
-    return Prospect(shares, np.cumsum(precision * masses, axis=1), _floors(falling, cumulative))
+    return Prospect(shares, np.cumsum(precision * masses, axis=1), _floors(falling, cumulative, above))
 
 
 def _expected(
@@ -143,8 +145,8 @@ def _believed(lowest: Scores, expected: FloatArray, scores: Scores, labels: Labe
     return result
 
 
-def _floors(falling: Scores, cumulative: FloatArray) -> tuple[Floor, ...]:
-    floors = [Floor(None, 1.0)]
+def _floors(falling: Scores, cumulative: FloatArray, above: float | None) -> tuple[Floor, ...]:
+    floors = [Floor(above, 1.0)]
     for share in FLOOR_SHARES:
         score = falling[min(int(np.searchsorted(cumulative, share - 1e-12)), len(falling) - 1)]
         reached = float(cumulative[np.searchsorted(-falling, -score, side="right") - 1])

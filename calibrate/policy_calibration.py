@@ -13,7 +13,7 @@ from calibrate.bands import BandPart, parts_of
 from calibrate.bounds import FloatArray
 from calibrate.capacity import awaiting_traffic
 from calibrate.corrections import UNCORRECTED, Corrections
-from calibrate.curve import precision_recall_curve
+from calibrate.curve import CURVE_SCHEMA, precision_recall_curve
 from calibrate.draw import EVEN, Draw, objected
 from calibrate.operating_point import OperatingPoint
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
@@ -151,7 +151,9 @@ def _calibrate_band(
         objection = draw.objection(band.kind)
         if objection:
             asked = band.target_precision or band.target_recall or 0.0
-            point = objected(scores, labels, kind=band.kind, target=asked, confidence=1 - delta, objection=objection)
+            point = objected(
+                scores, labels, kind=band.kind, target=asked, confidence=band.confidence, objection=objection
+            )
         elif band.target_precision is not None:
             point = choose_threshold(
                 scores,
@@ -177,7 +179,7 @@ def _calibrate_band(
                 clusters=draw.clusters,  # type: ignore[arg-type]
             )
         point = draw.described(point, scores, labels)
-        if settings.n_claims > 1:
+        if settings.n_claims > 1 and not objection:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
     curve = _curve_of(band, point, scores, labels, pilot, draw)
@@ -193,6 +195,8 @@ def _curve_of(
     draw: Draw,
 ) -> pl.DataFrame:
     confidence = band.confidence or CURVE_CONFIDENCE
+    if draw.no_evidence:
+        return pl.DataFrame(schema=CURVE_SCHEMA)
     if not draw.is_weighted:
         return precision_recall_curve(scores, labels, confidence=confidence, certified_range=point.certified_range)
     return weighted_precision_recall_curve(

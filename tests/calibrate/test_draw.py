@@ -1,16 +1,23 @@
 """Golden sets drawn above a floor, by strata or in clusters: what is certified on them, and of what."""
 
+import json
 from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
+from scipy import stats
 
+from calibrate import choose_threshold
 from calibrate.operating_points_file import load_operating_points
+from calibrate.plan import plan
+from calibrate.traffic import traffic
 from data.errors import InputError
 from data.golden import GoldenDescription, ScoredBy, freeze_golden, load_golden
 from data.policy import load_policies
+from data.sampling import draw_sample
 from data.scores import Scores, read_scores, write_scores
 
 BY_FIRE = ScoredBy(policy_id="fire", scale="logit", model_digest="ab" * 32, runtime="onnxruntime-test")
@@ -145,3 +152,58 @@ def test_validation_weights_reach_the_calibrator(calibration) -> None:
     items.with_columns(inclusion_prob=pl.Series(chances)).write_parquet(file)
     calibration.run()
     assert load_operating_points(calibration.out).policies[0].calibrator.offset != even.offset
+
+
+def test_a_band_by_capacity_is_not_described_below_the_floor(calibration, tmp_path) -> None:
+    file = calibration.policies / "fire.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["bands"] = [
+        {"action": "restrict", "capacity_per_day": 40},
+        {"action": "escalate", "capacity_per_day": 500},
+    ]
+    file.write_text(yaml.safe_dump(content))
+    traffic(scores=calibration.scores, out=tmp_path / "traffic.parquet", days=1)
+    redraw(calibration, above(1.5), floor=1.5, scored_by=BY_FIRE)
+    calibration.run(traffic=tmp_path / "traffic.parquet")
+    strict, loose = load_operating_points(calibration.out).policies[0].bands
+    assert strict.threshold > 1.5 > loose.threshold
+    assert (strict.precision is None, strict.recall_above) == (False, 1.5)
+    assert (loose.precision, loose.recall, loose.recall_interval) == (None, None, None)
+    assert "no golden label speaks of it" in (calibration.out / "report/index.html").read_text()
+
+
+def test_a_plan_from_a_set_above_a_floor_speaks_of_what_lies_above(calibration, tmp_path) -> None:
+    redraw(calibration, above(1.5), floor=1.5, scored_by=BY_FIRE)
+    given = {"policies": calibration.policies, "scores": calibration.scores, "golden": calibration.golden}
+    summary = plan(**given, pool=calibration.scores, out=tmp_path / "plan")
+    fire, scam = json.loads((tmp_path / "plan/plan.json").read_text())["policies"]
+    assert fire["above"] == 1.5
+    options = fire["bands"][0]["options"]
+    assert min(option["floor"] for option in options) == options[0]["floor"] == 1.5
+    assert "drawn by the scores of fire" in scam["bands"][0]["reason"]
+    assert any("shares and recalls of fire are of posts that score at least 1.5" in line for line in summary.lines)
+
+
+def sampled(design: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, labels and probabilities of a draw from 20,000 posts: precision .93 above .6, and .3 below."""
+    random = np.random.default_rng(seed)
+    scores = random.random(20_000).astype(np.float32)
+    labels = (random.random(20_000) < np.where(scores > 0.6, 0.93, 0.3)).astype(float)
+    eligible = scores >= (0.3 if design == "above a floor" else 0)
+    sample = draw_sample(scores, eligible, size=400, n_strata=5 if design == "strata" else 1, seed=seed)
+    chances = np.array([part.inclusion_prob for part in sample.strata])[sample.stratum]
+    return scores[sample.rows], labels[sample.rows], chances
+
+
+@pytest.mark.parametrize("design", ["above a floor", "strata"])
+def test_thresholds_hold_on_drawn_samples(design: str) -> None:
+    """80 draws at 90 %, up to the 0.999 quantile of Bin(80, 0.1); the target is met from .58 on."""
+    target, fell_through = 0.9, 0.6 - 0.4 * 0.03 / 0.6
+    violations = certified = 0
+    for seed in range(80):
+        scores, labels, chances = sampled(design, seed)
+        point = choose_threshold(scores, labels, target_precision=target, confidence=0.9, inclusion_prob=chances)
+        certified += point.status == "certified"
+        violations += point.threshold is not None and point.threshold < fell_through
+    assert violations <= stats.binom.ppf(0.999, 80, 0.1)
+    assert certified > 10
