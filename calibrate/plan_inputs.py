@@ -28,6 +28,8 @@ from data.policy import Policy, load_policies
 from data.pool import read_column
 from data.scores import Scores, ScoresMetadata, read_scores, read_scores_metadata
 
+MOST_TRAFFIC = 1_000_000
+
 
 @dataclass(frozen=True)
 class PolicyInputs:
@@ -77,7 +79,7 @@ class PlanInputs:
     def of(self, column: int) -> PolicyInputs:
         """What is known of one policy; its column of the pool is read here."""
         policy_id = self.policies[column].policy_id
-        pool = None if self.pool is None else read_column(self.pool, policy_id)
+        pool = None if self.pool is None else _thinned(read_column(self.pool, policy_id))
         if self.calibrators is not None:
             assert pool is not None
             calibrator = self.calibrators[policy_id]
@@ -142,6 +144,13 @@ def read_plan_inputs(
         assert validation is not None
         pilot = _validation(existing_folder(validation), all_policies, served, scores)
     return PlanInputs(all_policies, served.metadata, served.digest(), pool, digest, None, pilot, golden_set)
+
+
+def _thinned(traffic: ScoreArray) -> ScoreArray:
+    """A million scores drawn at random, always the same, where there are more: only their distribution counts."""
+    if len(traffic) <= MOST_TRAFFIC:
+        return traffic
+    return traffic[np.random.default_rng(0).integers(0, len(traffic), MOST_TRAFFIC)]
 
 
 def _validation(folder: Path, policies: list[Policy], served: Scores, scores: Path) -> LabelledScores:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from calibrate import choose_threshold
+from calibrate import choose_threshold, plan_inputs
 from calibrate.plan import plan
 from calibrate.plan_power import labels_above
 from calibrate.plan_prospect import prospect_of
@@ -135,7 +135,7 @@ def test_a_golden_set_or_a_calibrated_pool_may_stand_in(calibration) -> None:
     assert "taken at their word" in summary.lines[-1]
 
 
-def test_a_pool_gives_the_floors(calibration) -> None:
+def test_a_pool_gives_the_floors(calibration, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = read_scores(calibration.scores, ["fire", "scam"])
     names = [f"x{index}" for index in range(5000)]
     values = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
@@ -144,6 +144,10 @@ def test_a_pool_gives_the_floors(calibration) -> None:
     plan_of(calibration, pool=pool)
     for option in read_plan(calibration)["policies"][0]["bands"][0]["options"][1:-1]:
         assert (values[:, 0] >= np.float32(option["floor"])).mean() == pytest.approx(option["share"])
+    monkeypatch.setattr(plan_inputs, "MOST_TRAFFIC", 1000)
+    plan_of(calibration, pool=pool)
+    for option in read_plan(calibration)["policies"][0]["bands"][0]["options"][1:-1]:
+        assert (values[:, 0] >= np.float32(option["floor"])).mean() == pytest.approx(option["share"], abs=0.06)
     write_scores(
         pool, Scores(names, scores.policy_ids, values, scores.metadata.model_copy(update={"runtime": "other"}))
     )
