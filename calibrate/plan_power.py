@@ -3,6 +3,8 @@
 S draws of the precision curve, J tested ranks.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,7 @@ from calibrate.plan_prospect import Floor, Prospect
 from calibrate.planning import budget, default_design, growing_ranks
 from calibrate.scan import calibrated_boundaries, certified_steps
 
-MOST_LABELS, STEP = 50_000, 1.1
+MOST_LABELS, STEP, STRIDE = 50_000, 1.1, 6
 
 
 @dataclass(frozen=True)
@@ -64,21 +66,45 @@ def labels_above(
     prospect: Prospect, floor: Floor, *, target: float, delta: float, power: float, keep_recall: float
 ) -> Outlook | None:
     """The fewest labels above a floor with which the power is reached, to a tenth; None beyond 50,000 labels."""
+    best = prospect.best_recall(target) * prospect.caught[:, -1]
+    reachable = prospect.caught_at(np.full((len(best), 1), floor.share))[:, 0]
+    if np.mean((best > 0) & (reachable >= keep_recall * best)) < power:
+        return None  # the floor cuts off too much, or there is too often nothing to find
 
-    def at(place: int) -> Outlook:
-        labels = min(MOST_LABELS, int(np.ceil(fewest * STEP**place)))
+    def tried(labels: int) -> Outlook:
         return outlook(prospect, floor, labels, target=target, delta=delta, keep_recall=keep_recall)
 
-    fewest = fewest_labels(target, delta)
-    low, high = -1, int(np.ceil(np.log(MOST_LABELS / fewest) / np.log(STEP)))
-    found = at(max(0, high))
-    if found.power < power:
-        return None
+    return fewest_with_power(tried, power, fewest=fewest_labels(target, delta), most=MOST_LABELS, step=STEP)
+
+
+def fewest_with_power(
+    tried: Callable[[int], Outlook], power: float, *, fewest: int, most: int, step: float
+) -> Outlook | None:
+    """The smallest number of labels, in steps of a factor, whose outlook reaches the power; None up to `most`.
+
+    Climbs in strides and bisects the last one, so that most tries are of few labels.
+
+    Examples:
+        >>> fewest_with_power(lambda n: Outlook(n, n / 1000, 0.0), 0.8, fewest=10, most=5000, step=1.1).labels
+        802
+    """
+    last = max(0, math.ceil(math.log(most / fewest) / math.log(step)))
+
+    def at(place: int) -> Outlook:
+        return tried(min(most, math.ceil(fewest * step**place)))
+
+    low, high = -1, 0
+    found = at(high)
+    while found.power < power:
+        if high == last:
+            return None
+        low, high = high, min(last, high + STRIDE)
+        found = at(high)
     while high - low > 1:
         middle = (low + high) // 2
-        tried = at(middle)
-        if tried.power >= power:
-            high, found = middle, tried
+        outlook_there = at(middle)
+        if outlook_there.power >= power:
+            high, found = middle, outlook_there
         else:
             low = middle
     return found

@@ -3,7 +3,7 @@
 import numpy as np
 
 from calibrate.bounds import fewest_labels
-from calibrate.plan_power import Outlook
+from calibrate.plan_power import Outlook, fewest_with_power
 from calibrate.plan_prospect import Prospect
 from calibrate.ranked import rank_labels
 from calibrate.weighted import search_by_betting, weighting
@@ -50,20 +50,8 @@ def labels_in_strata(
 ) -> Outlook | None:
     """The fewest labels with which the power is reached, to a quarter; None beyond 12,000 labels."""
 
-    def at(place: int) -> Outlook:
-        labels = min(MOST_LABELS, int(np.ceil(fewest * STEP**place)))
+    def tried(labels: int) -> Outlook:
         return stratified_outlook(prospect, labels, target=target, delta=delta, keep_recall=keep_recall)
 
     fewest = max(10 * N_STRATA, 2 * fewest_labels(target, delta))
-    low, high = -1, int(np.ceil(np.log(MOST_LABELS / fewest) / np.log(STEP)))
-    found = at(high)
-    if found.power < power:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        tried = at(middle)
-        if tried.power >= power:
-            high, found = middle, tried
-        else:
-            low = middle
-    return found
+    return fewest_with_power(tried, power, fewest=fewest, most=MOST_LABELS, step=STEP)

@@ -5,6 +5,7 @@ Both are Horvitz-Thompson ratios: of weights 1 / inclusion_prob, not of counts. 
 """
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import polars as pl
@@ -100,13 +101,19 @@ def precision_bounds(stakes: Stakes, ranks: IntArray, *, delta: float) -> FloatA
 
     Each holds by itself: the chance that it lies above the precision at a fixed threshold is at most delta.
     """
-    bounds, alive = np.zeros(len(ranks)), np.ones(len(ranks), bool)
+    bounds, left = np.zeros(len(ranks)), np.arange(len(ranks))
     for precision in np.arange(1, N_PRECISIONS) / N_PRECISIONS:
-        alive &= log_wealth(stakes, ranks, target=float(precision), delta=delta) >= math.log(1 / delta)
-        if not alive.any():
+        within = _down_to(stakes, int(ranks[left].max()) + 1)  # deeper posts have been decided
+        evidence = log_wealth(within, ranks[left], target=float(precision), delta=delta)
+        left = left[evidence >= math.log(1 / delta)]
+        if not len(left):
             break
-        bounds[alive] = precision
+        bounds[left] = precision
     return bounds
+
+
+def _down_to(stakes: Stakes, rank: int) -> Stakes:
+    return Stakes(*(getattr(stakes, field.name)[:rank] for field in fields(stakes)))
 
 
 def _band(

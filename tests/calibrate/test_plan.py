@@ -138,16 +138,27 @@ def test_a_golden_set_or_a_calibrated_pool_may_stand_in(calibration) -> None:
 def test_a_pool_gives_the_floors(calibration, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = read_scores(calibration.scores, ["fire", "scam"])
     names = [f"x{index}" for index in range(5000)]
-    values = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
+    values = scores.values[np.random.default_rng(0).integers(0, len(scores.values), 5000)]
     pool = calibration.out.parent / "pool.parquet"
     write_scores(pool, Scores(names, scores.policy_ids, values, scores.metadata))
     plan_of(calibration, pool=pool)
     for option in read_plan(calibration)["policies"][0]["bands"][0]["options"][1:-1]:
         assert (values[:, 0] >= np.float32(option["floor"])).mean() == pytest.approx(option["share"])
     monkeypatch.setattr(plan_inputs, "MOST_TRAFFIC", 1000)
-    plan_of(calibration, pool=pool)
-    for option in read_plan(calibration)["policies"][0]["bands"][0]["options"][1:-1]:
-        assert (values[:, 0] >= np.float32(option["floor"])).mean() == pytest.approx(option["share"], abs=0.06)
+    thinned = (
+        plan_inputs.read_plan_inputs(
+            policies=calibration.policies,
+            scores=calibration.scores,
+            validation=calibration.validation,
+            golden=None,
+            pool=pool,
+            calibration=None,
+        )
+        .of(0)
+        .traffic
+    )
+    assert len(thinned) == 1000
+    assert np.isin(thinned, values[:, 0]).all()
     write_scores(
         pool, Scores(names, scores.policy_ids, values, scores.metadata.model_copy(update={"runtime": "other"}))
     )

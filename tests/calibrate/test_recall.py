@@ -56,9 +56,9 @@ def recall_of(threshold: float) -> float:
 
 @pytest.mark.parametrize("clustered", [False, True])
 def test_recall_by_betting_holds(clustered: bool) -> None:
-    """Strata in fixed numbers, or clusters of ten: 80 draws at 90 %, up to the 0.999 quantile of Bin(80, 0.1)."""
+    """Strata in fixed numbers, or clusters of ten: 40 draws at 90 %, up to the 0.999 quantile of Bin(40, 0.1)."""
     random = np.random.default_rng(5)
-    target, draws = 0.8, 80
+    target, draws = 0.8, 40
     wrong = certified = counted = outside = 0
     for _ in range(draws):
         if clustered:

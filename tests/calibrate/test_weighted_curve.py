@@ -31,14 +31,14 @@ def test_nothing_known_and_nothing_violating() -> None:
 
 
 def test_the_band_holds_at_all_thresholds_together() -> None:
-    """Scores uniform, precision of what scores at least t is (1 + t) / 2; violations of 90 % in 60 draws."""
+    """Scores uniform, precision of what scores at least t is (1 + t) / 2; 30 draws at 90 %."""
     random = np.random.default_rng(1)
     pilot = random.random(500)
     violations = 0
-    for _ in range(60):
-        scores = random.random(3000)
+    for _ in range(30):
+        scores = random.random(2000)
         chance = np.where(scores > 0.8, 1.0, np.where(scores > 0.5, 0.3, 0.1))
-        taken = random.random(3000) < chance
+        taken = random.random(2000) < chance
         scores, chance = scores[taken], chance[taken]
         labels = (random.random(len(scores)) < scores).astype(float)
         curve = weighted_precision_recall_curve(
@@ -48,5 +48,5 @@ def test_the_band_holds_at_all_thresholds_together() -> None:
         band = curve["precision_lower_band"].to_numpy()
         violations += bool((band > truth + 1e-6).any())
         middle = np.searchsorted(-curve["threshold"].to_numpy(), -0.5)
-        assert band[middle] > 0.5  # it says something, too
-    assert violations <= stats.binom.ppf(0.999, 60, 0.1)
+        assert band[middle] > 0.45  # it says something, too
+    assert violations <= stats.binom.ppf(0.999, 30, 0.1)
