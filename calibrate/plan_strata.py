@@ -8,7 +8,7 @@ from calibrate.plan_prospect import Prospect
 from calibrate.ranked import rank_labels
 from calibrate.weighted import search_by_betting, weighting
 
-N_STRATA, N_SIMULATED = 5, 40
+N_STRATA, N_SIMULATED = 5, 80
 MOST_LABELS, STEP = 12_000, 1.25
 
 
@@ -17,7 +17,7 @@ def stratified_outlook(
 ) -> Outlook:
     """Simulate golden sets of all traffic in five strata: the lower half by score, half of the rest, and so on.
 
-    Each stratum gives as many labels, as `setpoint golden design=stratified` draws by default; 40 draws of the
+    Each stratum gives as many labels, as `setpoint golden design=stratified` draws by default; 80 draws of the
     precision curve are used.
     """
     ends = 0.5 ** np.arange(N_STRATA - 1, -1, -1)
