@@ -12,6 +12,7 @@ from calibrate.recall import known_violating
 from calibrate.recall_betting import recall_interval
 from calibrate.volume import VOLUME_CONFIDENCE
 from calibrate.weighted import checked_clusters, checked_weights
+from data.errors import InputError
 from data.golden import GoldenSet
 
 
@@ -90,6 +91,17 @@ def draw_of(golden_set: GoldenSet, policy_id: str) -> Draw:
         floor=record.floor,
         no_evidence=no_evidence,
     )
+
+
+def check_drawn_alike(golden_set: GoldenSet, key: str) -> None:
+    """Refuse what is proven for items that were drawn alike and by themselves, on a set in which they were not."""
+    draw = draw_of(golden_set, "")
+    found = "unequal inclusion_prob" if draw.inclusion_prob is not None else "items that share a cluster_id"
+    if draw.is_weighted:
+        raise InputError(
+            f"{key}: the golden set {golden_set.folder} has {found}, and its proof needs items that were drawn "
+            "alike and independently of one another; do without it, or certify on such a set"
+        )
 
 
 def objected(

@@ -3,21 +3,23 @@
 N golden items, M validation items, P policies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from calibrate.audited_point import checked_verdicts
 from calibrate.bounds import FloatArray
+from calibrate.corrections import Unresolved
 from calibrate.ranked import Scores as ScoreArray
 from data.annotations import read_annotations
 from data.errors import Finding, InputError
 from data.files import existing_folder
 from data.golden import GoldenSet, check_floor, load_golden
 from data.items import read_items
-from data.labels import derive_labels, label_matrix
+from data.labels import derive_labels, label_matrix, verdict_matrix
 from data.policy import Policy, load_policies
 from data.scores import Scores, ScoresMetadata, read_scores
 
@@ -30,11 +32,13 @@ class LabelledScores:
         scores: float32 [items, P].
         labels: float32 [items, P], 1, 0 or NaN.
         weights: [items], 1 / inclusion_prob; None where they are equal or not stated.
+        verdicts: float32 [items, P], what models said of them, in [0, 1] or NaN; None where nobody asked for them.
     """
 
     scores: ScoreArray
     labels: ScoreArray
     weights: FloatArray | None = None
+    verdicts: ScoreArray | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class CalibrationInputs:
         golden: N golden items.
         validation: M validation items, or None.
         validation_scores: as read; None without validation.
+        recent_labels: [R, P] of a recent sample, 1, 0 or NaN; None without.
     """
 
     policies: list[Policy]
@@ -56,6 +61,7 @@ class CalibrationInputs:
     golden: LabelledScores
     validation: LabelledScores | None
     validation_scores: Scores | None
+    recent_labels: ScoreArray | None = None
 
 
 def read_inputs(
@@ -94,6 +100,36 @@ def read_inputs(
         validation=pilot,
         validation_scores=pilot_scores,
     )
+
+
+def with_auditor(inputs: CalibrationInputs, unresolved: Unresolved) -> CalibrationInputs:
+    """The inputs with the verdicts of models on golden items.
+
+    Raises:
+        InputError: a policy that claims a precision has none, or unresolved labels are to be counted as well.
+    """
+    if unresolved != "left_out":
+        raise InputError(
+            f"auditor=llm: not together with unresolved={unresolved}; a label that people were not asked for cannot "
+            "be told from one that they left open"
+        )
+    golden = inputs.golden_set
+    verdicts = verdict_matrix(golden.items["item_id"].to_list(), golden.annotations, inputs.policies)
+    for column, policy in enumerate(inputs.policies):
+        asked = any(band.target_precision is not None for band in policy.bands)
+        if asked and np.isnan(verdicts[:, column]).all():
+            raise InputError(
+                f"{golden.folder / 'annotations.parquet'}: no row with source llm for {policy.policy_id} "
+                f"{policy.version}, and auditor=llm needs a model's verdict on its items; ask one before the golden "
+                "set is frozen, or give auditor=off"
+            )
+        if asked:
+            try:
+                checked_verdicts(verdicts[:, column], inputs.golden.labels[:, column].astype(np.float64))
+            except ValueError as error:
+                file = golden.folder / "annotations.parquet"
+                raise InputError(f"{file}, policy {policy.policy_id}: {error}; give auditor=off") from error
+    return replace(inputs, golden=replace(inputs.golden, verdicts=verdicts))
 
 
 def count_sharing_cluster(items: pl.DataFrame) -> int:

@@ -11,6 +11,41 @@ Kind = Literal["precision", "recall", "capacity"]
 
 
 @dataclass(frozen=True)
+class Look:
+    """Which use of a golden set's labels a point comes from, and what it cost; see `calibrate.ledger`.
+
+    Attributes:
+        number: 1 for the first look at this policy's labels.
+        spent: delta that the test was given.
+        reuse: why nothing was taken off for earlier looks, in someone's words; None if it was.
+    """
+
+    number: int
+    spent: float
+    reuse: str | None = None
+
+
+@dataclass(frozen=True)
+class PriorShift:
+    """What a recent sample says about the odds of violating; see `calibrate.prior_shift`.
+
+    Attributes:
+        estimate: odds in the recent sample over those in the golden set; None if nothing violates there, or
+            everything here.
+        lower: end of an exact interval.
+        upper: the other end; None for infinity.
+        n_recent: recent items with a known label.
+        n_recent_positive: those of them that violate.
+    """
+
+    estimate: float | None
+    lower: float
+    upper: float | None
+    n_recent: int
+    n_recent_positive: int
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
     """A threshold together with the claim that it carries.
 
@@ -48,6 +83,8 @@ class OperatingPoint:
             estimate, not a promise: see `calibrate.labels_needed`.
         tested_target: the share of violating labels that was tested for instead of `target`, because of corrections;
             None without. Precision and its bound describe labels as they are: compare them with this.
+        look: the use of the golden set that it comes from; None where no ledger is kept.
+        prior_shift: how traffic changed since, where a recent sample estimated it.
         method: how the threshold was found, in a phrase.
         assumptions: sentences; the guarantee is as good as they are.
         reason: why the answer is what it is, as a sentence.
@@ -74,6 +111,8 @@ class OperatingPoint:
     labels_needed: int | None = None
     tested_target: float | None = None
     recall_above: float | None = None
+    look: Look | None = None
+    prior_shift: PriorShift | None = None
 
     @property
     def target_precision(self) -> float | None:

@@ -40,6 +40,24 @@ class ErrorBudgetRecord(Strict):
     n_claims: int
 
 
+class LookRecord(Strict):
+    """Which use of the golden set; see `calibrate.operating_point.Look` for the fields."""
+
+    number: int
+    spent: float
+    reuse: str | None
+
+
+class PriorShiftRecord(Strict):
+    """How traffic changed; see `calibrate.operating_point.PriorShift` for the fields."""
+
+    estimate: float | None
+    lower: float
+    upper: float | None
+    n_recent: int
+    n_recent_positive: int
+
+
 class SliceVolumeRecord(Strict):
     """Posts a day of one slice; see `calibrate.volume.SliceVolume`."""
 
@@ -94,6 +112,8 @@ class BandRecord(Strict):
     labels_needed: int | None
     tested_target: float | None = None
     recall_above: float | None = None
+    look: LookRecord | None = None
+    prior_shift: PriorShiftRecord | None = None
     slices: tuple[SliceRecord, ...] = ()
     daily_volume: DailyVolumeRecord | None = None
 

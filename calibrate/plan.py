@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from calibrate.looks import share_of
 from calibrate.plan_file import BandPlan, OptionRecord, PlanFile, PolicyPlan
 from calibrate.plan_inputs import PlanInputs, PolicyInputs, read_plan_inputs
 from calibrate.plan_power import MOST_LABELS, labels_above
@@ -17,12 +18,12 @@ from data.summary import Summary
 
 PLAN_FILE = "plan.json"
 BY_PILOT = (
-    "Simulated from what the pilot leaves open about the precision, for a test without a pilot of its own: an "
-    "estimate of known labels, no promise. `calibrate` decides on the labels themselves."
+    "Simulated from what the pilot leaves open about the precision, for the first look at a new golden set, tested "
+    "without a pilot of its own: an estimate of known labels, no promise. `calibrate` decides on the labels themselves."
 )
 BY_CALIBRATOR = (
-    "Simulated from an earlier calibration's probabilities, taken at their word, for a test without a pilot: an "
-    "estimate of known labels, more hopeful than one from a pilot, no promise."
+    "Simulated from an earlier calibration's probabilities, taken at their word, for the first look at a new golden "
+    "set, tested without a pilot: an estimate of known labels, more hopeful than one from a pilot, no promise."
 )
 
 
@@ -112,7 +113,7 @@ def _policy_plan(
 def _planned(band: Band, prospect: Prospect, known_share: float, *, power: float, keep_recall: float) -> BandPlan:
     assert band.target_precision is not None
     assert band.confidence is not None
-    target, delta = band.target_precision, 1 - band.confidence
+    target, delta = band.target_precision, (1 - band.confidence) * share_of(1)
     best, highest = float(prospect.best_recall(target).mean()), prospect.highest_precision()
     if highest < target:
         reason = f"cannot be reached: a precision of at most {percent(highest)} is expected above every floor"

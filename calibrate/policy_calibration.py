@@ -3,8 +3,8 @@
 N golden items, M validation items.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -15,11 +15,13 @@ from calibrate.capacity import awaiting_traffic
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import CURVE_SCHEMA, precision_recall_curve
 from calibrate.draw import EVEN, Draw, objected
-from calibrate.operating_point import OperatingPoint
+from calibrate.looks import after_look, share_of
+from calibrate.operating_point import Look, OperatingPoint
+from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, ratios_left_open
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceResult, check_slices
+from calibrate.slices import SliceResult, check_slices, whatever_holds
 from calibrate.threshold import choose_threshold
 from calibrate.volume import DailyVolume
 from calibrate.weighted_curve import weighted_precision_recall_curve
@@ -36,11 +38,17 @@ class Settings:
         n_claims: claims that share 1 - confidence; 1 if each has its own.
         corrections: of the precision tests.
         slices: `off`, `test` at the band's threshold, or `own` thresholds besides.
+        reuse: why earlier looks at these labels need not be paid for, in someone's words; None pays for them.
     """
 
     n_claims: int = 1
     corrections: Corrections = UNCORRECTED
     slices: Literal["off", "test", "own"] = "test"
+    reuse: str | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """These settings as JSON values."""
+        return asdict(self)
 
 
 DEFAULT_SETTINGS = Settings()
@@ -91,6 +99,9 @@ def calibrate_policy(
     settings: Settings = DEFAULT_SETTINGS,
     draw: Draw = EVEN,
     pilot_weights: FloatArray | None = None,
+    look: int | None = None,
+    verdicts: Scores | None = None,
+    recent_labels: Scores | None = None,
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
@@ -101,9 +112,12 @@ def calibrate_policy(
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
         columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
-        settings: error budget, corrections, slices.
+        settings: error budget, corrections, slices, ledger.
         draw: how the golden items came into their set.
         pilot_weights: [M], 1 / inclusion_prob of the validation items, for the calibrator; None for equal ones.
+        look: its number among the looks at these labels; None spends nothing on others.
+        verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
+        recent_labels: [R] of a recent sample, from which precision tests estimate the prior shift; None does without.
     """
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
@@ -125,7 +139,9 @@ def calibrate_policy(
         calibrator=calibrator,
         reliability=checked,
         bands=tuple(
-            _calibrate_band(band, scores, labels, pilot, policy.slices, columns, settings, draw)
+            _calibrate_band(
+                band, scores, labels, pilot, policy.slices, columns, settings, draw, look, verdicts, recent_labels
+            )
             for band in policy.bands
         ),
     )
@@ -140,6 +156,9 @@ def _calibrate_band(
     columns: pl.DataFrame | None,
     settings: Settings,
     draw: Draw,
+    look: int | None,
+    verdicts: Scores | None,
+    recent_labels: Scores | None,
 ) -> BandCalibration:
     slices: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
@@ -148,11 +167,23 @@ def _calibrate_band(
     else:
         assert band.confidence is not None
         delta = (1 - band.confidence) / settings.n_claims
+        if look is not None and settings.reuse is None:
+            delta *= share_of(look)
         objection = draw.objection(band.kind)
         if objection:
             asked = band.target_precision or band.target_recall or 0.0
             point = objected(
                 scores, labels, kind=band.kind, target=asked, confidence=band.confidence, objection=objection
+            )
+        elif band.target_precision is not None and recent_labels is not None:
+            point = choose_threshold_after_shift(
+                scores,
+                labels,
+                recent_labels,
+                target_precision=band.target_precision,
+                confidence=1 - delta,
+                pilot_scores=pilot[0] if pilot else None,
+                pilot_labels=pilot[1] if pilot else None,
             )
         elif band.target_precision is not None:
             point = choose_threshold(
@@ -165,9 +196,8 @@ def _calibrate_band(
                 pilot_scores=pilot[0] if pilot else None,
                 pilot_labels=pilot[1] if pilot else None,
                 corrections=settings.corrections,
+                auditor=verdicts,
             )
-            if columns is not None and settings.slices != "off":
-                slices = _slices_of(point, scores, labels, rules, columns, settings, delta, draw)
         else:
             assert band.target_recall is not None
             point = choose_recall_threshold(
@@ -178,10 +208,15 @@ def _calibrate_band(
                 inclusion_prob=draw.inclusion_prob,
                 clusters=draw.clusters,  # type: ignore[arg-type]
             )
+        if point.kind == "precision" and columns is not None and settings.slices != "off":
+            slices = _slices_of(point, scores, labels, rules, columns, settings, delta, draw)
         point = draw.described(point, scores, labels)
         if settings.n_claims > 1 and not objection:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
             point = replace(point, confidence=band.confidence, method=shared)
+        if look is not None and not objection:
+            seen = Look(look, delta, settings.reuse)
+            point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
     curve = _curve_of(band, point, scores, labels, pilot, draw)
     return BandCalibration(band=band, point=point, curve=curve, slices=slices)
 
@@ -223,6 +258,35 @@ def _slices_of(
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
         return ()
+    if point.prior_shift is None:
+        return _slices_corrected(point, scores, labels, rules, columns, settings, delta, draw)
+    each = [
+        _slices_corrected(
+            point,
+            scores,
+            labels,
+            rules,
+            columns,
+            replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
+            (1 - ESTIMATE_SHARE) * delta,
+            draw,
+        )
+        for ratio in ratios_left_open(point.prior_shift)
+    ]
+    return tuple(whatever_holds(parts) for parts in zip(*each, strict=True))
+
+
+def _slices_corrected(
+    point: OperatingPoint,
+    scores: Scores,
+    labels: Scores,
+    rules: list[SliceRule],
+    columns: pl.DataFrame,
+    settings: Settings,
+    delta: float,
+    draw: Draw,
+) -> tuple[SliceResult, ...]:
+    assert point.threshold is not None
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules

@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from calibrate import figures, verdict
 from calibrate.bands import BandPart
+from calibrate.looks import described_looks
 from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord, TrafficRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 
@@ -68,6 +69,7 @@ def render_report(
         threshold=verdict.shown_threshold,
         about=verdict.about,
         recall_seen=verdict.recall_seen,
+        shift=verdict.described_shift,
         unbroken=_unbroken,
         volume=verdict.shown_volume,
     )
@@ -76,6 +78,15 @@ def render_report(
         golden_set=golden_set,
         scores=scores,
         has_pilot=has_pilot,
+        looks=described_looks(
+            {
+                calibration.policy.policy_id: band.point.look.number
+                for calibration in policies
+                for band in calibration.bands
+                if band.point.look
+            }
+        ),
+        reuse=next((point.look.reuse for point in points if point.look), None),
         traffic=traffic,
         n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
         n_bands=len(points),

@@ -7,8 +7,9 @@ from typing import Literal
 import polars as pl
 
 from calibrate.corrections import Corrections, Unresolved
-from calibrate.draw import draw_of
-from calibrate.inputs import CalibrationInputs, check_unexpired, count_sharing_cluster, read_inputs
+from calibrate.draw import check_drawn_alike, draw_of
+from calibrate.inputs import CalibrationInputs, check_unexpired, count_sharing_cluster, read_inputs, with_auditor
+from calibrate.ledger import look_numbers
 from calibrate.operating_points_file import (
     BandRecord,
     CalibratorRecord,
@@ -21,6 +22,7 @@ from calibrate.operating_points_file import (
     write_operating_points,
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
+from calibrate.recent import with_recent
 from calibrate.report import render_report
 from calibrate.summary import summary_of
 from calibrate.traffic_bands import add_traffic, open_matching_traffic
@@ -47,6 +49,9 @@ def calibrate(
     label_false_negative_rate: float = 0.0,
     prior_odds_ratio: float = 1.0,
     unresolved: Unresolved = "left_out",
+    recent: Path | None = None,
+    auditor: Literal["off", "llm"] = "off",
+    reuse: str | None = None,
     traffic: Path | None = None,
     today: date | None = None,
 ) -> Summary:
@@ -66,6 +71,12 @@ def calibrate(
         label_false_negative_rate: at least this share of violating posts is labelled not violating.
         prior_odds_ratio: odds of violating in the traffic to come over those in the golden set, at least.
         unresolved: golden items without a known label are `left_out` of precision tests, or count as `not_violating`.
+        recent: folder of a recent simple random sample with labels (a golden set, or items and annotations), from
+            which `prior_odds_ratio` is estimated; a tenth of 1 - confidence goes to its error.
+        auditor: `llm` tests with what models said of the golden items, too (annotations with source llm): valid
+            however bad they are, if the items that people labelled are a random subset.
+        reuse: why earlier looks at this golden set need not be paid for, in your words, which the result repeats;
+            None pays: the k-th look at a policy's labels is tested at (1 - confidence) * 6 / (pi^2 k^2).
         traffic: traffic.parquet of the same model and runtime: sets the bands by capacity and says how many posts a
             day each band takes.
         today: a golden set that expired before this date certifies nothing; None is the current date.
@@ -87,7 +98,19 @@ def calibrate(
         error_budget=error_budget,
         slices=slices,
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
+        reuse=reuse,
     )
+    if recent is not None or auditor != "off":
+        check_drawn_alike(inputs.golden_set, "recent=" if recent is not None else f"auditor={auditor}")
+    if recent is not None and auditor != "off":
+        raise InputError(
+            "recent: not together with auditor; its proof is for the labels alone. Give one or the other"
+        )
+    if recent is not None:
+        inputs = with_recent(inputs, recent, settings.corrections)
+    if auditor == "llm":
+        inputs = with_auditor(inputs, unresolved)
+    looks = look_numbers(inputs, settings)
     calibrations = [
         calibrate_policy(
             policy,
@@ -103,6 +126,9 @@ def calibrate(
             settings=settings,
             draw=draw_of(inputs.golden_set, policy.policy_id),
             pilot_weights=inputs.validation.weights if inputs.validation else None,
+            look=looks.get(policy.policy_id),
+            recent_labels=None if inputs.recent_labels is None else inputs.recent_labels[:, column],
+            verdicts=None if inputs.golden.verdicts is None else inputs.golden.verdicts[:, column],
         )
         for column, policy in enumerate(inputs.policies)
     ]
@@ -149,6 +175,7 @@ def _settings(
     error_budget: Literal["each", "all"],
     slices: Literal["off", "test", "own"],
     corrections: Corrections,
+    reuse: str | None,
 ) -> Settings:
     """How bands are tested. The claims of `all` are bands by precision or recall, and each band's slices together."""
     missing = [
@@ -169,7 +196,12 @@ def _settings(
         for band in policy.bands
         if band.kind != "capacity"
     )
-    return Settings(n_claims=max(1, n_claims) if error_budget == "all" else 1, corrections=corrections, slices=slices)
+    return Settings(
+        n_claims=max(1, n_claims) if error_budget == "all" else 1,
+        corrections=corrections,
+        slices=slices,
+        reuse=reuse,
+    )
 
 
 def _file_content(

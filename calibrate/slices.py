@@ -160,3 +160,18 @@ def _by_betting(
     if not len(search.ranks):
         return -1, None, is_below
     return int(search.ranks[-1]), float(search.thresholds[-1]), is_below
+
+
+def whatever_holds(parts: Sequence[SliceResult]) -> SliceResult:
+    """One slice where several targets are possible: what is true of it for each of them.
+
+    Args:
+        parts: the slice's result at each target, the strictest first.
+    """
+    statuses = {part.status for part in parts}
+    thresholds = [part.threshold for part in parts if part.threshold is not None]
+    return replace(
+        parts[0],
+        status=parts[0].status if len(statuses) == 1 else "insufficient",
+        threshold=max(thresholds) if len(thresholds) == len(parts) else None,
+    )

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from calibrate.looks import described_looks
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile
 from calibrate.policy_calibration import PolicyCalibration
-from calibrate.verdict import out_of_order, percent, recall_seen, shown_threshold, shown_volume
+from calibrate.verdict import described_shift, out_of_order, percent, recall_seen, shown_threshold, shown_volume
 from calibrate.volume import DailyVolume
 from data.summary import Summary
 
@@ -41,6 +42,13 @@ def summary_of(
         for part in band.slices
         if part.status == "below"
     ]
+    lines += [
+        f"prior shift: {policy_id}, {band.action}: {described_shift(band.prior_shift)}"
+        for policy_id, band in bands
+        if band.prior_shift is not None
+    ]
+    looks = {policy_id: band.look.number for policy_id, band in bands if band.look is not None}
+    lines.append(f"golden set: {described_looks(looks) or 'its labels were not looked at'}")
     sharing = content.golden_set.n_sharing_cluster
     if sharing:
         lines.append(

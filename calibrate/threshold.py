@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibrate.assumptions import FALLING, FRESH, KNOWN, PILOT, RIGHT, SAME, SAMPLE
+from calibrate.audited_point import checked_verdicts, choose_audited
 from calibrate.betting_point import choose_by_betting
 from calibrate.bounds import lower_bound
 from calibrate.corrections import UNCORRECTED, Corrections
@@ -34,6 +35,7 @@ def choose_threshold(
     monotone_precision: bool = False,
     growing: bool = False,
     corrections: Corrections = UNCORRECTED,
+    auditor: ArrayLike | None = None,
 ) -> OperatingPoint:
     """Choose the lowest threshold whose precision is at least `target_precision`, with confidence.
 
@@ -60,6 +62,9 @@ def choose_threshold(
     (`calibrate.betting`). With a pilot the thresholds are fixed by its scores; no shape of the precision curve is
     then assumed.
 
+    Auditor. With verdicts of an LLM or a second model on all items, of which people labelled a random subset, bets on
+    both (`calibrate.audited`) certify more than the labels alone, and are valid however bad the auditor is.
+
     Not claimed. Nothing is said about the precision within parts of the flagged posts (a market, a language), about
     populations other than the sampled one, or jointly about several policies or bands: of M results, the chance
     that any is wrong is bounded by M delta only. The precision and recall reported beside the target are pointwise
@@ -82,6 +87,8 @@ def choose_threshold(
             pilot, which must stay the same.
         corrections: for annotator error, prior shift and unresolved labels; listed in the result, whose
             `tested_target` says what was asked of the labels.
+        auditor: [N] verdicts in [0, 1] on all items, NaN where there is none; labels are then NaN where people were
+            not asked. Takes no inclusion_prob, clusters, growing or monotone_precision.
 
     Returns:
         The operating point: certified, or not attainable with `labels_needed`.
@@ -120,6 +127,20 @@ def choose_threshold(
     weights = checked_weights(inclusion_prob, len(known))
     groups = checked_clusters(clusters, len(known))
     uneven = groups is not None or bool(np.ptp(weights[known]) > 0 if known.any() else False)
+    if auditor is not None:
+        _refuse_with_auditor(
+            method,
+            corrections,
+            uneven=bool(np.ptp(weights) > 0) or groups is not None,
+            growing=growing,
+            monotone_precision=monotone_precision,
+        )
+        known_labels = checked_labels(labels)
+        verdicts = checked_verdicts(auditor, known_labels)
+        point = choose_audited(
+            ranked, checked_scores(scores), known_labels, verdicts, pilot, target=tested, confidence=confidence
+        )
+        return _corrected(point, corrections, target)
     if method == "auto":
         method = "betting" if uneven or growing or monotone_precision else "scan"
     if method != "betting":
@@ -200,6 +221,20 @@ def _refuse_uneven(method: Method, **asked: bool) -> None:
     if what:
         given = "unequal inclusion_prob or clusters" if what[0] == "uneven" else what[0]
         raise ValueError(f"method={method!r} takes no {given}; use 'auto' or 'betting'")
+
+
+def _refuse_with_auditor(method: Method, corrections: Corrections, **asked: bool) -> None:
+    what = [name for name, wanted in asked.items() if wanted]
+    if what:
+        given = "unequal inclusion_prob or clusters" if what[0] == "uneven" else what[0]
+        raise ValueError(f"auditor takes no {given}: its proof needs a simple random sample, tested once")
+    if method in ("scan", "walk"):
+        raise ValueError(f"method={method!r} takes no auditor; use 'auto' or 'betting'")
+    if corrections.unresolved != "left_out":
+        raise ValueError(
+            f"auditor takes no corrections with unresolved={corrections.unresolved!r}: a label that people were not "
+            "asked for cannot be told from one that they left open"
+        )
 
 
 def _why_not(ranked: RankedLabels, search: Search, target: float) -> str:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from calibrate.bands import BandPart
-from calibrate.operating_point import OperatingPoint
-from calibrate.operating_points_file import BandRecord
+from calibrate.operating_point import OperatingPoint, PriorShift
+from calibrate.operating_points_file import BandRecord, PriorShiftRecord
 from calibrate.volume import DailyVolume, SliceVolume
 
 
@@ -71,6 +71,20 @@ def recall_seen(point: OperatingPoint | BandRecord) -> str:
     assert point.recall is not None
     above = "" if point.recall_above is None else f" above {shown_threshold(point.recall_above)}"
     return f"{percent(point.recall)}{above}"
+
+
+def described_shift(shift: PriorShift | PriorShiftRecord) -> str:
+    """How traffic changed, as far as a recent sample says.
+
+    Examples:
+        >>> described_shift(PriorShift(0.8, 0.62, None, n_recent=500, n_recent_positive=40))
+        'odds of violating 0.8 times those of the golden set, at least 0.62 (500 recent labels)'
+    """
+    estimate = "many" if shift.estimate is None else f"{shift.estimate:.3g}"
+    return (
+        f"odds of violating {estimate} times those of the golden set, at least {shift.lower:.3g} "
+        f"({shift.n_recent:,} recent labels)"
+    )
 
 
 def out_of_order(parts: Sequence[BandPart]) -> list[str]:

@@ -4,6 +4,7 @@ T thresholds from the strictest down.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,11 +111,11 @@ def search_by_betting(
     """
     fewest = fewest_labels(target, delta)
     if pilot and not monotone_precision:
-        thresholds = _pilot_thresholds(pilot[0])
-        ranks = _n_flagged(weighted.scores, thresholds)
-        counts = _n_flagged(np.sort(pilot[0])[::-1], thresholds) if growing else ranks
+        thresholds = pilot_thresholds(pilot[0])
+        ranks = n_at_or_above(weighted.scores, thresholds)
+        counts = n_at_or_above(np.sort(pilot[0])[::-1], thresholds) if growing else ranks
         effective = counts if growing else _effective_sizes(weighted.stakes, ranks)
-        main = _planned_place(thresholds, effective, pilot, target=target, delta=delta)
+        main = planned_place(thresholds, effective, pilot, target=target, delta=delta)
     else:
         first = 1 if monotone_precision else max(1, min(fewest, ranked.n_labelled))
         steps = grid_steps(ranked, first)
@@ -133,7 +134,7 @@ def search_by_betting(
         certified = evidence >= math.log(1 / delta)
         level, where = delta, "furthest golden rank that passes, under monotone precision"
     else:
-        certified, level = _fallback(evidence, _budget(counts, main, delta))
+        certified, level = fallback(evidence.__getitem__, shared_budget(counts, main, delta))
         certified &= thresholds >= (weighted.scores[-1] if len(weighted.scores) else np.inf)
         source = "thresholds of the pilot" if pilot else "golden ranks"
         where = f"fallback procedure over {source}"
@@ -148,19 +149,24 @@ def search_by_betting(
     )
 
 
-def _fallback(evidence: FloatArray, spent: FloatArray) -> tuple[NDArray[np.bool_], float]:
-    """Which thresholds are certified, and the level at which the last one was."""
-    certified = np.zeros(len(evidence), bool)
+def fallback(evidence: Callable[[int], float], spent: FloatArray) -> tuple[NDArray[np.bool_], float]:
+    """Which thresholds are certified, and the level at which the last one was.
+
+    Args:
+        evidence: log wealth at a threshold's place; asked for those alone that may spend something.
+        spent: [T], the part of delta that each threshold brings.
+    """
+    certified = np.zeros(len(spent), bool)
     level, carried = float(spent.sum()), 0.0
-    for place, log_w in enumerate(evidence):
-        allowed = carried + float(spent[place])
-        certified[place] = allowed > 0 and log_w >= -math.log(allowed)
+    for place, brought in enumerate(spent.tolist()):
+        allowed = carried + brought
+        certified[place] = allowed > 0 and evidence(place) >= -math.log(allowed)
         carried = allowed if certified[place] else 0.0
         level = allowed if certified[place] else level
     return certified, level
 
 
-def _budget(ranks: IntArray, main: int, delta: float) -> FloatArray:
+def shared_budget(ranks: IntArray, main: int, delta: float) -> FloatArray:
     """70 % of delta for the main start, the rest for up to four more, each twice as deep as the one before."""
     spent = np.zeros(len(ranks))
     if not len(ranks):
@@ -172,7 +178,7 @@ def _budget(ranks: IntArray, main: int, delta: float) -> FloatArray:
     return spent
 
 
-def _pilot_thresholds(pilot_scores: Scores) -> Scores:
+def pilot_thresholds(pilot_scores: Scores) -> Scores:
     """Distinct scores of the pilot at ranks that grow by 2 %."""
     distinct = np.unique(pilot_scores)[::-1]
     ranks = [0]
@@ -181,7 +187,8 @@ def _pilot_thresholds(pilot_scores: Scores) -> Scores:
     return distinct[ranks]
 
 
-def _n_flagged(falling_scores: Scores, thresholds: Scores) -> IntArray:
+def n_at_or_above(falling_scores: Scores, thresholds: Scores) -> IntArray:
+    """Scores that reach each threshold; both fall."""
     return np.searchsorted(-falling_scores, -thresholds, side="right").astype(np.int64)
 
 
@@ -192,14 +199,14 @@ def _effective_sizes(stakes: Stakes, ranks: IntArray) -> IntArray:
     return sizes[ranks].astype(np.int64)
 
 
-def _planned_place(
+def planned_place(
     thresholds: Scores, effective: IntArray, pilot: tuple[Scores, Labels], *, target: float, delta: float
 ) -> int:
     """The first threshold at which a binomial test of that many labels would have power enough."""
     allowed = most_false_positives(effective, target, delta / 2)  # bets need more than a binomial test
     power = np.zeros(len(thresholds))
     order = np.argsort(-pilot[0], kind="stable")
-    above = _n_flagged(pilot[0][order], thresholds)
+    above = n_at_or_above(pilot[0][order], thresholds)
     all_right = np.append(0, np.cumsum(pilot[1][order] == 1))[above]
     all_wrong = np.append(0, np.cumsum(pilot[1][order] == 0))[above]
     for place, (right, wrong) in enumerate(zip(all_right.tolist(), all_wrong.tolist(), strict=True)):

@@ -3,6 +3,7 @@
 The verb that draws and freezes them is in `data.freezing`.
 """
 
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,7 @@ from data.scores import Scores
 from data.tables import rows_where, write_parquet
 
 FILES = ("items.parquet", "annotations.parquet")
+LOOKS = "looks.jsonl"  # certifications on this set; grows beside the frozen files, and no digest covers it
 
 
 Design = Literal["simple_random", "stratified"]
@@ -137,7 +139,14 @@ def freeze_golden(
         with atomic_file(temporary / "golden.yaml") as file:
             text = yaml.safe_dump(record.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
             file.write_text(text, encoding="utf-8")
+        keep_looks(folder, temporary)
     return record
+
+
+def keep_looks(old: Path, new: Path) -> None:
+    """Carry the ledger of a golden set over to the same set, frozen again, that is about to take its place."""
+    if (old / LOOKS).is_file() and (old / "golden.yaml").read_bytes() == (new / "golden.yaml").read_bytes():
+        shutil.copyfile(old / LOOKS, new / LOOKS)
 
 
 def load_golden(folder: str | Path) -> GoldenSet:

@@ -35,13 +35,11 @@ def derive_labels(annotations: pl.DataFrame, policies: list[Policy]) -> pl.DataF
         LABEL_SCHEMA, sorted by item_id and policy_id. `label` is null where unknown; `p_violating` is the share
         of known blind votes (of the adjudication where there are none); `n_annotators` counts the blind votes.
     """
-    versions = {policy.policy_id: policy.version for policy in policies}
     value = pl.col("value").replace_strict(
         {"violating": 1.0, "not_violating": 0.0}, default=None, return_dtype=pl.Float64
     )
     counted = annotations.filter(
-        pl.col("source").is_in(LABELLING_SOURCES)
-        & (pl.col("policy_version") == pl.col("policy_id").replace_strict(versions, default=None))
+        pl.col("source").is_in(LABELLING_SOURCES), _of_current_version(policies)
     ).with_columns(vote=value, adjudicated=pl.col("round") == "adjudication")
     # One vote an annotator: their last one.
     last = counted.unique(["item_id", "policy_id", "annotator_id", "adjudicated"], keep="last", maintain_order=True)
@@ -75,7 +73,7 @@ def label_matrix(item_ids: list[str], labels: pl.DataFrame, policy_ids: list[str
 
     Args:
         item_ids: N items, the order of the rows.
-        labels: as `derive_labels` returns them.
+        labels: as `derive_labels` returns them: item_id, policy_id, and label, a boolean or a number.
         policy_ids: P policies, the order of the columns.
 
     Returns:
@@ -87,6 +85,30 @@ def label_matrix(item_ids: list[str], labels: pl.DataFrame, policy_ids: list[str
     known = labels.drop_nulls("label").join(rows, on="item_id").join(columns, on="policy_id")
     matrix[known["row"].to_numpy(), known["column"].to_numpy()] = known["label"].to_numpy()
     return matrix
+
+
+def verdict_matrix(item_ids: list[str], annotations: pl.DataFrame, policies: list[Policy]) -> NDArray[np.float32]:
+    """What models said of items, for tests that may use an auditor; never a label.
+
+    Args:
+        item_ids: N items, the order of the rows.
+        annotations: as `data.annotations.read_annotations` returns them; those with source llm count, the last of
+            each annotator under a policy's current version.
+        policies: P policies, the order of the columns.
+
+    Returns:
+        float32 [N, P]: the share of violating among the votes, an unsure one being half of one; NaN without votes
+        (an unreviewable item is none).
+    """
+    votes = {"violating": 1.0, "not_violating": 0.0, "unsure": 0.5}
+    verdicts = (
+        annotations.filter(pl.col("source") == "llm", _of_current_version(policies))
+        .unique(["item_id", "policy_id", "annotator_id"], keep="last", maintain_order=True)
+        .with_columns(vote=pl.col("value").replace_strict(votes, default=None, return_dtype=pl.Float64))
+        .group_by("item_id", "policy_id")
+        .agg(label=pl.col("vote").mean())
+    )
+    return label_matrix(item_ids, verdicts, [policy.policy_id for policy in policies])
 
 
 def agreement(annotations: pl.DataFrame, policy: Policy) -> float | None:
@@ -106,3 +128,8 @@ def agreement(annotations: pl.DataFrame, policy: Policy) -> float | None:
         return None
     table = pairable.select("violating", "other").to_numpy()
     return float(krippendorff.alpha(value_counts=table, level_of_measurement="nominal"))
+
+
+def _of_current_version(policies: list[Policy]) -> pl.Expr:
+    versions = {policy.policy_id: policy.version for policy in policies}
+    return pl.col("policy_version") == pl.col("policy_id").replace_strict(versions, default=None)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from data.annotations import read_annotations
 from data.errors import InputError
 from data.files import atomic_folder, sha256_of_file, write_json
-from data.golden import GoldenDescription, freeze_golden
+from data.golden import GoldenDescription, freeze_golden, keep_looks
 from data.items import read_items, write_items
 from data.labels import derive_labels
 from data.policy import Policy, load_policies
@@ -131,6 +131,8 @@ def split(
             all_policies,
             description,
         )
+        golden_place = Path("golden") / golden_name / golden_version
+        keep_looks(out / golden_place, folder / golden_place)
         record = {
             "schema": "setpoint/split/v1",
             "seed": seed,

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 from onnx.external_data_helper import uses_external_data
 
+from calibrate.looks import described_looks
 from calibrate.operating_points_file import load_operating_points
 from data.errors import InputError
 from data.files import existing_folder, read_json, sha256_of_file
@@ -60,7 +61,9 @@ def verify(*, release: Path) -> Summary:
             shown.append(f"… and {len(reasons) - len(shown):,} more")
         return Summary(f"verify: FAILED, {folder.name} is not a release to serve", [], shown, ok=False)
     manifest = read_manifest(folder)
-    expires_at = read_served_policies(folder / "policies.json").golden_set.expires_at
+    served = read_served_policies(folder / "policies.json")
+    looks = {policy.policy_id: band.look.number for policy in served.policies for band in policy.bands if band.look}
+    expires_at = served.golden_set.expires_at
     expired = expires_at is not None and expires_at < datetime.now(UTC).date().isoformat()
     return Summary(
         f"verify: passed, release {manifest.release_id}",
@@ -68,6 +71,7 @@ def verify(*, release: Path) -> Summary:
         [
             f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
             f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags; not signed",
+            *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
             *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
         ],
     )

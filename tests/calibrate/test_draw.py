@@ -113,6 +113,24 @@ def test_strata_are_tested_by_betting_with_their_weights(calibration) -> None:
     assert curves["precision"][-1] < curves["true_positives"][-1] / curves["n_flagged"][-1] - 0.05
 
 
+def test_what_is_proven_for_simple_samples_alone_is_refused(calibration) -> None:
+    stratify(calibration)
+    with pytest.raises(InputError, match=r"auditor=llm: the golden set .* has unequal inclusion_prob"):
+        calibration.run(auditor="llm")
+    with pytest.raises(InputError, match=r"recent=: the golden set .* has unequal inclusion_prob"):
+        calibration.run(recent=calibration.validation)
+
+
+def test_only_policies_that_the_set_speaks_of_are_looked_at(calibration) -> None:
+    redraw(calibration, above(1.5), floor=1.5, scored_by=BY_FIRE)
+    calibration.run()
+    [line] = (calibration.golden / "looks.jsonl").read_text().splitlines()
+    assert list(json.loads(line)["looks"]) == ["fire"]
+    fire, scam = load_operating_points(calibration.out).policies
+    assert [band.look is None for band in fire.bands] == [False, True, True]
+    assert scam.bands[0].look is None
+
+
 def test_without_a_validation_split_the_page_says_that_no_ribbon_holds(calibration) -> None:
     stratify(calibration)
     calibration.validation = None

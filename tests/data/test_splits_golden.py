@@ -6,7 +6,7 @@ import pytest
 
 from data.errors import InputError
 from data.freezing import golden
-from data.golden import load_golden
+from data.golden import LOOKS, load_golden
 from data.items import read_items
 from data.splits import Fractions, assign_parts, linked_groups, split
 
@@ -118,6 +118,22 @@ def test_a_frozen_set_is_never_overwritten(
     with pytest.raises(InputError, match="use a new version"):
         freeze(items_file, annotations_file, policy_folder, tmp_path / "golden", population="others")
     assert load_golden(tmp_path / "golden/g/1").digest == before
+
+
+@pytest.mark.parametrize("again", [freeze, run_split])
+def test_the_ledger_outlives_the_same_set_frozen_again_and_no_other(
+    again: Any, tmp_path: Path, items_file: Path, annotations_file: Path, policy_folder: Path
+) -> None:
+    again(items_file, annotations_file, policy_folder, tmp_path / "out")
+    [folder] = (file.parent for file in tmp_path.rglob("golden.yaml"))
+    (folder / LOOKS).write_text("looks\n")
+    digest = load_golden(folder).digest
+    again(items_file, annotations_file, policy_folder, tmp_path / "out")
+    assert (folder / LOOKS).read_text() == "looks\n"
+    assert load_golden(folder).digest == digest
+    if again is run_split:
+        again(items_file, annotations_file, policy_folder, tmp_path / "out", seed=2)
+        assert not (folder / LOOKS).exists()
 
 
 @pytest.mark.parametrize(

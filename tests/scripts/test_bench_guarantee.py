@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from calibrate import choose_threshold
+from scripts.bench_auditor import AUDITOR_CASES
 from scripts.bench_draws import Tally, empirical, outcomes, scan, sorted_draws
 from scripts.bench_populations import beta_population, hard_populations, rising_again
 
@@ -46,3 +47,9 @@ def test_too_many_violations_fail_the_benchmark() -> None:
     population = hard_populations(0.9)[1]
     thresholds, wrong = sorted_draws(population, 500, 50, np.random.default_rng(2))
     assert outcomes(population, thresholds, empirical(wrong, 0.9), 0.9)[0].mean() > 0.5
+
+
+def test_no_case_beside_the_labels_violates_too_often() -> None:
+    for name, case in AUDITOR_CASES.items():
+        random = np.random.default_rng(5)
+        assert sum(case(random) for _ in range(10)) <= 4, name  # of Bin(10, 0.1): above in 0.2 %

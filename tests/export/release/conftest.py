@@ -139,7 +139,9 @@ def operating_points(root: Path) -> OperatingPointsFile:
             target = band.target_precision or band.target_recall
             point = {"kind": band.kind, "target": target, "confidence": band.confidence, "threshold": threshold}
             status = "not_attainable" if threshold is None else "certified"
-            bands.append({**NO_POINT, **point, "status": status, "action": band.action, "queue": band.queue})
+            look = {"number": 2, "spent": 0.0076, "reuse": None}
+            shown = {"status": status, "action": band.action, "queue": band.queue, "look": look}
+            bands.append({**NO_POINT, **point, **shown})
         calibrator = {"scale": 1.3, "offset": -0.1, "n_labelled": 30, "reason": None}
         policies.append(
             {
