@@ -19,7 +19,7 @@ from data.summary import Summary
 PLAN_FILE = "plan.json"
 BY_PILOT = (
     "Simulated from what the pilot leaves open about the precision, for the first look at a new golden set, tested "
-    "without a pilot of its own: an estimate of known labels, no promise. `calibrate` decides on the labels themselves."
+    "without a pilot of its own: an estimate of known labels, no promise. `calibrate` decides."
 )
 BY_CALIBRATOR = (
     "Simulated from an earlier calibration's probabilities, taken at their word, for the first look at a new golden "
