@@ -104,8 +104,10 @@ def fewest_labels(target: float, delta: float) -> int:
     return max(1, math.ceil(math.log(delta) / math.log(target)))
 
 
-def most_false_positives(n_flagged: ArrayLike, target: float, delta: float) -> IntArray:
+def most_false_positives(n_flagged: ArrayLike, target: float, delta: float | FloatArray) -> IntArray:
     """The largest k with P(Bin(n_flagged, 1 - target) <= k) <= delta; -1 where even k = 0 says too little.
+
+    One delta for all of `n_flagged`, or one for each.
 
     Examples:
         >>> most_false_positives([58, 59, 93], 0.95, 0.05).tolist()

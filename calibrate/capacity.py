@@ -59,7 +59,8 @@ def capacity_point(
 
     Args:
         point: of the band as it waits for traffic; its target is the capacity in posts a day.
-        curve: of `calibrate.curve`, from which precision and recall are read.
+        curve: of `calibrate.curve`, from which precision and recall are read; its rows are at most 0.5 % of the
+            flagged labels apart.
         scores: float32 [N] of the golden items.
         part: of the band, of which `below` is used.
         counts: int64 [BIN_COUNT], the traffic histogram of the policy.

@@ -1,4 +1,4 @@
-"""Precision and recall at every distinct score, as a table."""
+"""Precision and recall at every distinct score, as a table; of a large set, at a few thousand of them."""
 
 import numpy as np
 import polars as pl
@@ -37,7 +37,9 @@ def precision_recall_curve(
         certified_range: of an operating point; marks the thresholds that it certifies.
 
     Returns:
-        CURVE_SCHEMA, one row a distinct score used as a threshold (score >= threshold), highest first.
+        CURVE_SCHEMA, one row a distinct score used as a threshold (score >= threshold), highest first. With more
+        than 20,000 known labels, only the scores at which ranks end that grow by one in 200: all of the first 200,
+        then so many that `n_flagged` grows by at most 0.5 % a row but for ties. Every row is exact.
         `n_flagged` counts known labels; `recall` is null when no item is known to violate.
 
     Raises:
@@ -54,8 +56,7 @@ def precision_recall_curve(
         certified = np.zeros(len(flagged), dtype=bool)
     else:
         strictest, loosest = (np.float32(threshold) for threshold in certified_range)
-        fewest = int((ranked.scores >= strictest).sum())
-        certified = (ranked.scores >= loosest) & (np.arange(1, len(flagged) + 1) >= fewest)
+        certified = (ranked.scores >= loosest) & (ranked.next_scores < strictest)
     return pl.DataFrame(
         {
             "threshold": ranked.scores,

@@ -1,11 +1,19 @@
 """How many labels it would take: the estimate that goes with "not attainable"."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import betaincinv
 
-from calibrate.bounds import fewest_labels, most_false_positives, tail_probability, upper_bound
+from calibrate.bounds import (
+    FloatArray,
+    IntArray,
+    fewest_labels,
+    most_false_positives,
+    tail_probability,
+    upper_bound,
+)
 from calibrate.ranked import RankedLabels
 from calibrate.walk import grid_steps
 
@@ -51,12 +59,7 @@ def labels_needed(ranked: RankedLabels, *, target: float, level: float, first_ra
     hopeful = precision > target
     estimate = math.inf
     if hopeful.any():
-        sizes = np.unique(np.geomspace(first_rank, MOST_FLAGGED, 250).astype(np.int64))
-        allowed = most_false_positives(sizes, target, level)
-        power = tail_probability(np.maximum(allowed, 0), sizes, precision[hopeful, None])
-        enough = (power >= POWER) & (allowed >= 0)
-        size = np.where(enough.any(axis=1), sizes[np.argmax(enough, axis=1)], math.inf)
-        estimate = float(np.min(size * ranked.n_labelled / flagged[hopeful]))
+        estimate = _fewest_labels(precision[hopeful], flagged[hopeful] / ranked.n_labelled, target, level, first_rank)
     if math.isfinite(estimate):
         needed = max(math.ceil(estimate), ranked.n_labelled)
         return needed, (
@@ -72,3 +75,25 @@ def labels_needed(ranked: RankedLabels, *, target: float, level: float, first_ra
         f"{plausible}. The scores may not tell these posts apart well enough, or the part where they do is too small "
         f"to be seen in {ranked.n_labelled:,} labels; a better model or a lower target may help more than labels."
     )
+
+
+def _fewest_labels(precision: FloatArray, share: FloatArray, target: float, level: float, first_rank: int) -> float:
+    """Least number of labels with power enough at one of the depths [D], inf if there is none."""
+    sizes, allowed = _tests(first_rank, target, level)
+    fewest = math.inf
+    for block in np.array_split(np.arange(len(sizes)), len(sizes) // 10 + 1):
+        hopeful = sizes[block[0]] / share < fewest  # larger tests of the other depths cost more labels than are known
+        if not hopeful.any():
+            break
+        power = tail_probability(np.maximum(allowed[block], 0), sizes[block], precision[hopeful, None])
+        enough = (power >= POWER) & (allowed[block] >= 0)
+        size = np.where(enough.any(axis=1), sizes[block][np.argmax(enough, axis=1)], math.inf)
+        fewest = min(fewest, float(np.min(size / share[hopeful])))
+    return fewest
+
+
+@lru_cache(maxsize=64)
+def _tests(first_rank: int, target: float, level: float) -> tuple[IntArray, IntArray]:
+    """Sizes of a test, growing by about 5 %, and the false positives that each allows."""
+    sizes = np.unique(np.geomspace(first_rank, MOST_FLAGGED, 250).astype(np.int64))
+    return sizes, most_false_positives(sizes, target, level)

@@ -3,6 +3,7 @@
 N golden items, M validation items.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, 
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranked import Scores, rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceResult, check_slices, whatever_holds
+from calibrate.slices import SliceResult, SliceRows, check_slices, whatever_holds
 from calibrate.threshold import choose_threshold
 from calibrate.volume import DailyVolume
 from calibrate.weighted_curve import weighted_precision_recall_curve
@@ -95,7 +96,7 @@ def calibrate_policy(
     *,
     pilot: tuple[Scores, Scores] | None,
     scale: str = "logit",
-    columns: pl.DataFrame | None = None,
+    slices: Mapping[str, SliceRows] | None = None,
     settings: Settings = DEFAULT_SETTINGS,
     draw: Draw = EVEN,
     pilot_weights: FloatArray | None = None,
@@ -111,7 +112,7 @@ def calibrate_policy(
         labels: [N] golden labels, 1, 0 or NaN.
         pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
-        columns: [N] golden items, with the columns that the policy's slices name; None tests no slice.
+        slices: rows of each value, by column, of the columns that the policy's slices name; None tests no slice.
         settings: error budget, corrections, slices, ledger.
         draw: how the golden items came into their set.
         pilot_weights: [M], 1 / inclusion_prob of the validation items, for the calibrator; None for equal ones.
@@ -119,6 +120,8 @@ def calibrate_policy(
         verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
         recent_labels: [R] of a recent sample, from which precision tests estimate the prior shift; None does without.
     """
+    # Columns of a matrix are slow to read again and again.
+    scores, labels = np.ascontiguousarray(scores), np.ascontiguousarray(labels)
     if pilot is None:
         calibrator = Calibrator(reason="no validation split was given")
     else:
@@ -140,7 +143,7 @@ def calibrate_policy(
         reliability=checked,
         bands=tuple(
             _calibrate_band(
-                band, scores, labels, pilot, policy.slices, columns, settings, draw, look, verdicts, recent_labels
+                band, scores, labels, pilot, policy.slices, slices, settings, draw, look, verdicts, recent_labels
             )
             for band in policy.bands
         ),
@@ -153,14 +156,14 @@ def _calibrate_band(
     labels: Scores,
     pilot: tuple[Scores, Scores] | None,
     rules: list[SliceRule],
-    columns: pl.DataFrame | None,
+    slices: Mapping[str, SliceRows] | None,
     settings: Settings,
     draw: Draw,
     look: int | None,
     verdicts: Scores | None,
     recent_labels: Scores | None,
 ) -> BandCalibration:
-    slices: tuple[SliceResult, ...] = ()
+    parts: tuple[SliceResult, ...] = ()
     if band.kind == "capacity":
         assert band.capacity_per_day is not None
         point = awaiting_traffic(band.capacity_per_day, rank_labels(scores, labels))
@@ -208,8 +211,8 @@ def _calibrate_band(
                 inclusion_prob=draw.inclusion_prob,
                 clusters=draw.clusters,  # type: ignore[arg-type]
             )
-        if point.kind == "precision" and columns is not None and settings.slices != "off":
-            slices = _slices_of(point, scores, labels, rules, columns, settings, delta, draw)
+        if point.kind == "precision" and slices is not None and settings.slices != "off":
+            parts = _parts_of(point, scores, labels, rules, slices, settings, delta, draw)
         point = draw.described(point, scores, labels)
         if settings.n_claims > 1 and not objection:
             shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
@@ -218,7 +221,7 @@ def _calibrate_band(
             seen = Look(look, delta, settings.reuse)
             point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
     curve = _curve_of(band, point, scores, labels, pilot, draw)
-    return BandCalibration(band=band, point=point, curve=curve, slices=slices)
+    return BandCalibration(band=band, point=point, curve=curve, slices=parts)
 
 
 def _curve_of(
@@ -245,12 +248,12 @@ def _curve_of(
     )
 
 
-def _slices_of(
+def _parts_of(
     point: OperatingPoint,
     scores: Scores,
     labels: Scores,
     rules: list[SliceRule],
-    columns: pl.DataFrame,
+    slices: Mapping[str, SliceRows],
     settings: Settings,
     delta: float,
     draw: Draw,
@@ -259,14 +262,14 @@ def _slices_of(
     if point.threshold is None:
         return ()
     if point.prior_shift is None:
-        return _slices_corrected(point, scores, labels, rules, columns, settings, delta, draw)
+        return _slices_corrected(point, scores, labels, rules, slices, settings, delta, draw)
     each = [
         _slices_corrected(
             point,
             scores,
             labels,
             rules,
-            columns,
+            slices,
             replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
             (1 - ESTIMATE_SHARE) * delta,
             draw,
@@ -281,19 +284,20 @@ def _slices_corrected(
     scores: Scores,
     labels: Scores,
     rules: list[SliceRule],
-    columns: pl.DataFrame,
+    slices: Mapping[str, SliceRows],
     settings: Settings,
     delta: float,
     draw: Draw,
 ) -> tuple[SliceResult, ...]:
     assert point.threshold is not None
+    counted = settings.corrections.applied(labels.astype(np.float64)).astype(np.float32)
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules
         for part in check_slices(
             scores,
-            settings.corrections.applied(labels.astype(np.float64)).astype(np.float32),
-            columns[rule.by].to_list(),
+            counted,
+            slices[rule.by],
             by=rule.by,
             threshold=point.threshold,
             target=settings.corrections.tested_target(rule.min_precision or point.target),

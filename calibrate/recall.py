@@ -1,6 +1,7 @@
 """The highest threshold that still catches a target share of the violating posts, with a stated confidence."""
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -74,7 +75,7 @@ def choose_recall_threshold(
     """
     target = checked_share("target_recall", target_recall)
     confidence = checked_share("confidence", confidence)
-    ranked = rank_labels(scores, labels)
+    ranked = rank_labels(scores, labels, most_every=sys.maxsize)  # the order statistic itself in large sets, too
     checked = checked_scores(scores), checked_labels(labels)
     weights = checked_weights(inclusion_prob, len(checked[0]))
     groups = checked_clusters(clusters, len(checked[0]))

@@ -24,6 +24,7 @@ from calibrate.operating_points_file import (
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.recent import with_recent
 from calibrate.report import render_report
+from calibrate.slices import rows_by_value
 from calibrate.summary import summary_of
 from calibrate.traffic_bands import add_traffic, open_matching_traffic
 from calibrate.traffic_file import Traffic
@@ -111,6 +112,8 @@ def calibrate(
     if auditor == "llm":
         inputs = with_auditor(inputs, unresolved)
     looks = look_numbers(inputs, settings)
+    sliced_by = {rule.by for policy in inputs.policies for rule in policy.slices} if slices != "off" else set()
+    rows = {by: rows_by_value(inputs.golden_set.items[by]) for by in sorted(sliced_by)}
     calibrations = [
         calibrate_policy(
             policy,
@@ -122,7 +125,7 @@ def calibrate(
                 else None
             ),
             scale=inputs.scores.metadata.scale,
-            columns=inputs.golden_set.items,
+            slices=rows,
             settings=settings,
             draw=draw_of(inputs.golden_set, policy.policy_id),
             pilot_weights=inputs.validation.weights if inputs.validation else None,

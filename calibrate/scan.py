@@ -18,13 +18,15 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import convolve
-from scipy.stats import binom
+from scipy import fft
 
-from calibrate.bounds import FloatArray, IntArray
+from calibrate.bounds import FloatArray, IntArray, most_false_positives
 
 # Mass further from the mean than this many standard deviations (and counts) is below 1e-16 and left out.
 WIDTH_IN_DEVIATIONS, WIDTH_IN_COUNTS = 9, 40
+PRODUCTS_BEFORE_FFT = 200_000
+# From this rank on, once little of the budget is left, it is spent by the union bound: see `calibrated_boundaries`.
+DEEP, LITTLE = 30_000, 0.01
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Boundaries:
     Attributes:
         start: [J], to begin a run; never falls.
         keep: [J], to carry a run on; at least `start`.
-        spent: P(S(n_j) <= start_j for any j), at most delta.
+        spent: P(S(n_j) <= start_j for any j), at most delta; an upper bound where there are deep ranks.
     """
 
     start: IntArray
@@ -49,6 +51,10 @@ def calibrated_boundaries(ranks: IntArray, budget: FloatArray, *, target: float,
     whole numbers leave over is spent later). keep_j is then the largest count with
     P(S(n_j) <= keep_j, or S(n_m) <= start_m for some m > j) <= delta: a run that is false at n_j needs the first,
     or a later start.
+
+    Past rank 30,000 and once 1 % of delta is left to spend, probabilities are added instead: start_j is the largest
+    count with P(S(n_j) <= start_j) <= budget_j, and keep_j with P(S(n_j) <= keep_j) <= delta - budget_j+1 - …. The
+    ranks before have what is left there taken off their delta. So the work does not grow with the size of the set.
 
     Args:
         ranks: [J] tested ranks, rising.
@@ -105,16 +111,24 @@ def _boundaries(
 ) -> tuple[IntArray, IntArray, float]:
     ranks = np.frombuffer(rank_bytes, np.int64)
     allowed = np.cumsum(np.frombuffer(budget_bytes, np.float64))
-    jumps = [_binomial(int(m), 1 - target) for m in np.diff(ranks, prepend=0)]
-    start, spent = _start_boundary(jumps, allowed)
-    return start, _keep_boundary(ranks, jumps, start, 1 - target, delta), spent
+    later = allowed[-1] - allowed
+    n_exact = min(len(ranks), 1 + int(np.argmax((ranks > DEEP) & (later <= LITTLE * delta) | (later <= 0))))
+    jumps = [_binomial(int(m), 1 - target) for m in np.diff(ranks[:n_exact], prepend=0)]
+    start, spent = _start_boundary(jumps, allowed[:n_exact])
+    keep = _keep_boundary(ranks[:n_exact], jumps, start, 1 - target, delta - later[n_exact - 1])
+    if n_exact < len(ranks):
+        deep, spent = ranks[n_exact:], spent + float(later[n_exact - 1])
+        deep_start = most_false_positives(deep, target, np.diff(allowed)[n_exact - 1 :])
+        start = np.maximum.accumulate(np.append(start, deep_start))
+        keep = np.maximum(start, np.append(keep, most_false_positives(deep, target, delta - later[n_exact:])))
+    return start, keep, spent
 
 
 def _start_boundary(jumps: list[_Band], allowed: FloatArray) -> tuple[IntArray, float]:
     start = np.full(len(jumps), -1, np.int64)
     alive, spent = _Band(0, np.ones(1)), 0.0
     for step, jump in enumerate(jumps):
-        mass = _trimmed(_Band(alive.low + jump.low, convolve(alive.mass, jump.mass)))
+        mass = _trimmed(_Band(alive.low + jump.low, _convolved(alive.mass, jump.mass)))
         below = spent + np.cumsum(mass.mass)
         n_absorbed = int(np.searchsorted(below, allowed[step], side="right"))
         start[step] = max(start[step - 1] if step else -1, mass.low + n_absorbed - 1 if n_absorbed else -1)
@@ -133,7 +147,7 @@ def _keep_boundary(ranks: IntArray, jumps: list[_Band], start: IntArray, chance:
             chance_later = np.zeros(len(counts))
         else:
             jump = jumps[step + 1]
-            reached = convolve(later.mass, jump.mass[::-1])  # index i: count i + later.low - last jump
+            reached = _convolved(later.mass, jump.mass[::-1])  # index i: count i + later.low - last jump
             chance_later = _looked_up(reached, later.low - jump.low - len(jump.mass) + 1, counts)
         chance_later = np.clip(chance_later, 0, 1)
         chance_later[counts <= start[step]] = 1.0
@@ -151,9 +165,26 @@ def _looked_up(values: FloatArray, low: int, counts: IntArray) -> FloatArray:
 
 
 def _binomial(n: int, chance: float) -> _Band:
+    """Bin(n, chance) by the ratios of neighbouring probabilities, outwards from the mode."""
     reach = WIDTH_IN_DEVIATIONS * np.sqrt(n * chance * (1 - chance)) + WIDTH_IN_COUNTS
     low, high = max(0, int(n * chance - reach)), min(n, int(n * chance + reach))
-    return _Band(low, binom.pmf(np.arange(low, high + 1), n, chance))
+    counts = np.arange(low, high)
+    ratios = (n - counts) / (counts + 1) * (chance / (1 - chance))
+    mode = min(max(int((n + 1) * chance), low), high) - low
+    mass = np.ones(high - low + 1)
+    np.cumprod(ratios[mode:], out=mass[mode + 1 :])
+    mass[:mode] = np.cumprod(1 / ratios[:mode][::-1])[::-1]
+    return _Band(low, mass / mass.sum())
+
+
+def _convolved(left: FloatArray, right: FloatArray) -> FloatArray:
+    """As scipy.signal.convolve, without what that spends on finding out how: many short arrays come through here."""
+    if len(left) * len(right) <= PRODUCTS_BEFORE_FFT:
+        return np.convolve(left, right)
+    length = len(left) + len(right) - 1
+    padded = fft.next_fast_len(length, real=True)
+    convolved: FloatArray = fft.irfft(fft.rfft(left, padded) * fft.rfft(right, padded), padded)[:length]
+    return convolved
 
 
 def _trimmed(band: _Band) -> _Band:

@@ -1,13 +1,16 @@
 """Which ranks of a simple random golden set are certified, by a scan or by a walk; and in which words."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from calibrate.bounds import IntArray, fewest_labels
+from calibrate.lattice import lattice
 from calibrate.planning import FIRST_IN_FEWEST, ONE_IN, budget, default_design, planned_design
+from calibrate.ranked import ONE_IN as STEPS_ONE_IN
 from calibrate.ranked import Labels, RankedLabels, Scores
-from calibrate.scan import calibrated_boundaries, certified_steps
+from calibrate.scan import Boundaries, calibrated_boundaries, certified_steps
 from calibrate.walk import MOST_STARTS, grid_steps, planned_start, shared_starts, walk_from
 
 Pilot = tuple[Scores, Labels]
@@ -58,6 +61,45 @@ def search_by_scan(ranked: RankedLabels, pilot: Pilot | None, *, target: float, 
             f"{design.start:,} and the rest over all ranks"
         ),
     )
+
+
+def certified_among_many(ranked: RankedLabels, *, target: float, delta: float, horizon: int) -> IntArray:
+    """Steps that a scan certifies, with boundaries that it shares with other sets of at most `horizon` known labels.
+
+    Boundaries are the work of a scan, and those of a longer set hold for its beginning: ranks that are never reached
+    spend nothing. They are calibrated at fixed ranks; a step that holds more, by ties or as the last one, is tested
+    like the fixed rank before it, where false positives can only be fewer.
+
+    Args:
+        ranked: a simple random sample.
+        target: precision under test.
+        delta: level of this set's scan.
+        horizon: at least the number of known labels.
+    """
+    assert ranked.n_labelled <= horizon
+    fewest = fewest_labels(target, delta)
+    ranks = _fixed_ranks(fewest, horizon)
+    if ranked.n_labelled < max(fewest, int(ranks[0])):
+        return np.zeros(0, np.int64)
+    design = default_design(horizon, target=target, delta=delta)
+    boundaries = calibrated_boundaries(ranks, budget(ranks, design, delta=delta), target=target, delta=delta)
+    n_reached = int(np.searchsorted(ranks, ranked.n_labelled, side="right"))
+    places = np.append(np.arange(n_reached), n_reached - 1)
+    steps = np.append(np.searchsorted(ranked.n_flagged, ranks[:n_reached]), len(ranked.scores) - 1)
+    shared = Boundaries(start=boundaries.start[places], keep=boundaries.keep[places], spent=boundaries.spent)
+    return np.unique(steps[certified_steps(ranked.false_positives[steps], shared)])
+
+
+@lru_cache(maxsize=64)
+def _fixed_ranks(fewest: int, horizon: int) -> IntArray:
+    """Ranks from `fewest` on that grow by 2 %, of those that a large set keeps (`calibrate.ranked`)."""
+    kept = lattice(horizon, one_in=STEPS_ONE_IN)
+    kept = kept[kept >= min(fewest, horizon)]
+    places = [0]
+    while places[-1] < len(kept) - 1:
+        rank = int(kept[places[-1]])
+        places.append(min(len(kept) - 1, int(np.searchsorted(kept, rank + (rank + ONE_IN - 1) // ONE_IN))))
+    return kept[places]
 
 
 def search_by_walk(ranked: RankedLabels, pilot: Pilot | None, *, target: float, delta: float) -> Search:

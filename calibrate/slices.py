@@ -6,21 +6,23 @@ global one. That also holds although the global threshold was chosen on these la
 stricter thresholds with its loosest, if precision in the slice does not rise again as the threshold falls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from calibrate.betting import log_wealth
-from calibrate.bounds import upper_bound
+from calibrate.bounds import IntArray, upper_bound
 from calibrate.labels_needed import labels_needed
 from calibrate.ranked import RankedLabels, Scores, rank_labels
-from calibrate.search import search_by_scan
+from calibrate.search import certified_among_many
 from calibrate.weighted import Weighting, checked_clusters, checked_weights, search_by_betting, weighting
 
 SliceStatus = Literal["certified", "below", "insufficient"]
+SliceRows = Mapping[str, IntArray]
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,26 @@ class SliceResult:
     threshold: float | None = None
 
 
+def rows_by_value(column: pl.Series) -> SliceRows:
+    """Row numbers of each value of a column, by its name, in alphabetical order; null belongs to no slice.
+
+    Examples:
+        >>> {name: rows.tolist() for name, rows in rows_by_value(pl.Series(["fr", "de", None, "fr"])).items()}
+        {'de': [1], 'fr': [0, 3]}
+    """
+    groups = pl.DataFrame({"value": column}).with_row_index("row").group_by("value").agg("row")
+    named = {
+        str(value): rows.to_numpy().astype(np.int64)
+        for value, rows in zip(groups["value"], groups["row"], strict=True)
+        if value is not None
+    }
+    return dict(sorted(named.items()))
+
+
 def check_slices(
     scores: Scores,
     labels: Scores,
-    values: Sequence[object],
+    slices: SliceRows,
     *,
     by: str,
     threshold: float,
@@ -73,8 +91,8 @@ def check_slices(
     Args:
         scores: float32 [N].
         labels: [N], 1, 0 or NaN.
-        values: [N], the column; None belongs to no slice.
-        by: its name.
+        slices: rows of each value, as `rows_by_value` finds them.
+        by: name of the column.
         threshold: the global one, that all slices are tested at.
         target: precision asked of each.
         delta: chance of a false certificate among them.
@@ -85,32 +103,33 @@ def check_slices(
 
     Examples:
         >>> scores, labels = np.arange(400, dtype=np.float32), np.ones(400)
-        >>> parts = check_slices(scores, labels, ["de", "fr"] * 200, by="market", threshold=100.0, target=0.9,
-        ...                      delta=0.05, min_flagged=30)
+        >>> slices = rows_by_value(pl.Series(["de", "fr"] * 200))
+        >>> parts = check_slices(scores, labels, slices, by="market", threshold=100.0, target=0.9, delta=0.05,
+        ...                      min_flagged=30)
         >>> [(part.value, part.status, part.n_flagged_labelled) for part in parts]
         [('de', 'certified', 150), ('fr', 'certified', 150)]
     """
-    names = np.array(["" if value is None else str(value) for value in values], dtype=str)
-    present = np.array([value is not None for value in values], dtype=bool)
-    known = ~np.isnan(labels)
-    found = sorted(set(names[present].tolist()))
-    tested = [name for name in found if int(((names == name) & present & known).sum()) >= min_flagged]
-    level = delta / max(1, len(tested))
-    weights = checked_weights(inclusion_prob, len(names))
-    groups = checked_clusters(clusters, len(names))
+    weights, groups = checked_weights(inclusion_prob, len(scores)), checked_clusters(clusters, len(scores))
+    sets = {name: rank_labels(scores[rows], labels[rows]) for name, rows in slices.items()}
+    n_tested = sum(ranked.n_labelled >= min_flagged for ranked in sets.values())
+    level = delta / max(1, n_tested)
+    # Rounded up, so that boundaries are shared by policies, too.
+    horizon = 1 << max((ranked.n_labelled for ranked in sets.values()), default=1).bit_length()
     results = []
-    for name in found:
-        inside = (names == name) & present
-        ranked = rank_labels(scores[inside], labels[inside])
-        flagged = inside & known & (scores >= np.float32(threshold))
-        n_flagged = int(flagged.sum())
+    for name, ranked in sets.items():
+        rows = slices[name]
+        known = rows[~np.isnan(labels[rows])]
+        flagged = known[scores[known] >= np.float32(threshold)]
+        n_flagged, right = len(flagged), int(labels[flagged].sum())
         own, status, more = None, "insufficient", None
-        if name in tested:
-            uneven = groups is not None or np.ptp(weights[inside & known]) > 0
-            test = _by_betting if uneven else _by_counting
-            kept = None if groups is None else groups[inside]
-            weighted = weighting(scores[inside], labels[inside].astype(np.float64), weights[inside], kept)
-            reached, own, is_below = test(ranked, weighted, n_flagged, target=target, level=level)
+        if ranked.n_labelled >= min_flagged:
+            if groups is not None or np.ptp(weights[known]) > 0:
+                kept = None if groups is None else groups[rows]
+                weighted = weighting(scores[rows], labels[rows].astype(np.float64), weights[rows], kept)
+                reached, own, is_below = _by_betting(ranked, weighted, n_flagged, target=target, level=level)
+            else:
+                reached, own = _by_counting(ranked, target=target, level=level, horizon=horizon)
+                is_below = n_flagged > 0 and float(upper_bound(right, n_flagged, confidence=1 - level)) < target
             # Between the slice's last flagged post and the next one the global threshold decides the same.
             if reached >= n_flagged > 0:
                 status = "certified"
@@ -135,23 +154,18 @@ def check_slices(
     return tuple(results)
 
 
-def _by_counting(
-    ranked: RankedLabels, _weighted: Weighting, n_flagged: int, *, target: float, level: float
-) -> tuple[int, float | None, bool]:
-    """Known labels down to the loosest certified threshold (-1 for none), that threshold, and whether it is below."""
-    search = search_by_scan(ranked, None, target=target, delta=level)
-    wrong = int(ranked.false_positives[ranked.step_at(n_flagged)]) if n_flagged else 0
-    is_below = n_flagged > 0 and float(upper_bound(n_flagged - wrong, n_flagged, confidence=1 - level)) < target
-    if not len(search.certified):
-        return -1, None, is_below
-    last = int(search.certified[-1])
-    return int(ranked.n_flagged[last]), ranked.threshold(last), is_below
+def _by_counting(ranked: RankedLabels, *, target: float, level: float, horizon: int) -> tuple[int, float | None]:
+    """Known labels down to the loosest certified threshold (-1 for none), and that threshold."""
+    certified = certified_among_many(ranked, target=target, delta=level, horizon=horizon)
+    if not len(certified):
+        return -1, None
+    return int(ranked.n_flagged[certified[-1]]), ranked.threshold(int(certified[-1]))
 
 
 def _by_betting(
     ranked: RankedLabels, weighted: Weighting, n_flagged: int, *, target: float, level: float
 ) -> tuple[int, float | None, bool]:
-    """As `_by_counting`; below the target if bets show that more than 1 - target of the flagged do not violate."""
+    """As `_by_counting`; and whether bets show that more than 1 - target of the flagged do not violate."""
     search = search_by_betting(ranked, weighted, None, target=target, delta=level)
     stakes = weighted.stakes
     flipped = replace(stakes, labels=1 - stakes.labels, right_before=stakes.weight_before - stakes.right_before)

@@ -44,14 +44,15 @@ def choose_threshold(
     P(violating | score >= threshold) lies below the target is at most delta, at every sample size.
 
     Method. With known labels only, sort the scores from the highest down; FP(n) is the number of false positives
-    among the top n. Tested ranks grow by 2 % and end on tie boundaries. Were the precision exactly at the target
-    from the first post on, FP would be a Bernoulli(1 - target) walk. Over that walk two boundaries are calibrated
-    exactly, by dynamic programming (`calibrate.scan`): FP(n) <= start(n) begins a run of certified ranks,
-    FP(n) <= keep(n) carries it on to the next rank; the lowest certified rank is chosen. How delta is spent on starts
-    depends on the number of labels and the target alone, or on a pilot (`calibrate.planning`), never on the labels
-    under test. So a few mislabelled posts at the top delay a run and do not end the search. Method "walk" is the
-    simpler fixed-sequence test that a scan with a single start comes down to. The threshold is the float32 midpoint
-    between the last flagged known score and the next lower one.
+    among the top n. Tested ranks grow by 2 % and end on tie boundaries (past 20,000 known labels, at most another
+    0.5 % further down: `calibrate.ranked`). Were the precision exactly at the target from the first post on, FP would
+    be a Bernoulli(1 - target) walk. Over that walk two boundaries are calibrated exactly, by dynamic programming
+    (past rank 30,000 by a union bound over the little that is left: `calibrate.scan`): FP(n) <= start(n) begins a run
+    of certified ranks, FP(n) <= keep(n) carries it on to the next rank; the lowest certified rank is chosen. How
+    delta is spent on starts depends on the number of labels and the target alone, or on a pilot
+    (`calibrate.planning`), never on the labels under test. So a few mislabelled posts at the top delay a run and do
+    not end the search. Method "walk" is the simpler fixed-sequence test that a scan with a single start comes down
+    to. The threshold is the float32 midpoint between the last flagged known score and the next lower one.
 
     Why this may be read at its end. Let t* be where the precision falls through the target. If precision does not
     rise again below t*, FP at every rank past t* is stochastically at least that of the Bernoulli walk, jointly. To
@@ -117,28 +118,33 @@ def choose_threshold(
     target = checked_share("target_precision", target_precision)
     confidence = checked_share("confidence", confidence)
     tested = corrections.tested_target(target)
-    rank_labels(scores, labels)  # speaks of what was passed
-    labels = corrections.applied(checked_labels(labels))
     ranked = rank_labels(scores, labels)
+    if corrections.unresolved != "left_out":
+        labels = corrections.applied(checked_labels(labels))
+        ranked = rank_labels(scores, labels)
     pilot = _checked_pilot(pilot_scores, pilot_labels)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    known = ~np.isnan(np.asarray(labels, np.float64))
-    weights = checked_weights(inclusion_prob, len(known))
-    groups = checked_clusters(clusters, len(known))
-    uneven = groups is not None or bool(np.ptp(weights[known]) > 0 if known.any() else False)
+    n_items = len(ranked.all_scores)
+    groups = checked_clusters(clusters, n_items)
+    uneven = groups is not None
+    if inclusion_prob is not None:
+        weights = checked_weights(inclusion_prob, n_items)
+        # An auditor speaks of items without a human label as well.
+        weights = weights if auditor is not None else weights[~np.isnan(checked_labels(labels))]
+        uneven = uneven or bool(len(weights) and np.ptp(weights) > 0)
     if auditor is not None:
         _refuse_with_auditor(
             method,
             corrections,
-            uneven=bool(np.ptp(weights) > 0) or groups is not None,
+            uneven=uneven,
             growing=growing,
             monotone_precision=monotone_precision,
         )
         known_labels = checked_labels(labels)
         verdicts = checked_verdicts(auditor, known_labels)
         point = choose_audited(
-            ranked, checked_scores(scores), known_labels, verdicts, pilot, target=tested, confidence=confidence
+            ranked, ranked.all_scores, known_labels, verdicts, pilot, target=tested, confidence=confidence
         )
         return _corrected(point, corrections, target)
     if method == "auto":
@@ -151,7 +157,7 @@ def choose_threshold(
         raise ValueError("monotone_precision is of no use with clusters: posts of one cluster are not independent")
     if growing and not pilot:
         raise ValueError("growing needs pilot_scores and pilot_labels, on which thresholds and bets are fixed")
-    weighted = weighting(checked_scores(scores), checked_labels(labels), weights, groups)
+    weighted = weighting(ranked.all_scores, checked_labels(labels), checked_weights(inclusion_prob, n_items), groups)
     point = choose_by_betting(
         ranked,
         weighted,

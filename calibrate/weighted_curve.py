@@ -80,7 +80,6 @@ def weighted_precision_recall_curve(
         if certified_range is None
         else (np.float32(certified_range[1]), np.float32(certified_range[0]))
     )
-    fewest = int((ranked.scores >= strictest).sum())
     return pl.DataFrame(
         {
             "threshold": ranked.scores,
@@ -90,7 +89,7 @@ def weighted_precision_recall_curve(
             "recall": right[ends] / right[-1] if ranked.n_positive else [None] * len(ends),
             "precision_lower_bound": pointwise[np.searchsorted(steps, np.arange(len(ends)))],
             "precision_lower_band": _band(stakes, ranked.scores, given[rows], pilot_scores, delta=1 - confidence),
-            "certified": (ranked.scores >= loosest) & (np.arange(1, len(ends) + 1) >= fewest),
+            "certified": (ranked.scores >= loosest) & (ranked.next_scores < strictest),
         },
         schema=CURVE_SCHEMA,
     )

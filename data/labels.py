@@ -32,21 +32,43 @@ def derive_labels(annotations: pl.DataFrame, policies: list[Policy]) -> pl.DataF
         policies: only annotations of these policy versions count.
 
     Returns:
-        LABEL_SCHEMA, sorted by item_id and policy_id. `label` is null where unknown; `p_violating` is the share
-        of known blind votes (of the adjudication where there are none); `n_annotators` counts the blind votes.
+        LABEL_SCHEMA, one row an item and policy; the same input gives the same order. `label` is null where
+        unknown; `p_violating` is the share of known blind votes (of the adjudication where there are none);
+        `n_annotators` counts the blind votes.
     """
-    value = pl.col("value").replace_strict(
-        {"violating": 1.0, "not_violating": 0.0}, default=None, return_dtype=pl.Float64
+    counted = annotations.filter(pl.col("source").is_in(LABELLING_SOURCES), _of_current_version(policies)).select(
+        "item_id",
+        "policy_id",
+        "annotator_id",
+        vote=pl.when(pl.col("value") == "violating").then(1.0).when(pl.col("value") == "not_violating").then(0.0),
+        adjudicated=pl.col("round") == "adjudication",
     )
-    counted = annotations.filter(
-        pl.col("source").is_in(LABELLING_SOURCES), _of_current_version(policies)
-    ).with_columns(vote=value, adjudicated=pl.col("round") == "adjudication")
+    # Most items of large sets have one annotation, and grouping millions of them takes most of the time.
+    repeated = counted.select(pl.struct("item_id", "policy_id").is_duplicated()).to_series()
+    return pl.concat([_single_votes(counted.filter(~repeated)), _several_votes(counted.filter(repeated))]).cast(
+        LABEL_SCHEMA  # type: ignore[arg-type]
+    )
+
+
+def _single_votes(votes: pl.DataFrame) -> pl.DataFrame:
+    """Labels of items with one annotation."""
+    return votes.select(
+        "item_id",
+        "policy_id",
+        label=pl.col("vote") > 0.5,
+        p_violating="vote",
+        n_annotators=(~pl.col("adjudicated")).cast(pl.UInt32),
+    )
+
+
+def _several_votes(votes: pl.DataFrame) -> pl.DataFrame:
+    """Labels of items with several annotations."""
     # One vote an annotator: their last one.
-    last = counted.unique(["item_id", "policy_id", "annotator_id", "adjudicated"], keep="last", maintain_order=True)
+    last = votes.unique(["item_id", "policy_id", "annotator_id", "adjudicated"], keep="last", maintain_order=True)
     blind = pl.col("vote").filter(~pl.col("adjudicated"))
     final = pl.col("vote").filter(pl.col("adjudicated")).last()
     return (
-        last.group_by("item_id", "policy_id")
+        last.group_by("item_id", "policy_id", maintain_order=True)
         .agg(
             share=blind.mean(),
             final=final,
@@ -63,8 +85,6 @@ def derive_labels(annotations: pl.DataFrame, policies: list[Policy]) -> pl.DataF
             p_violating=pl.coalesce("share", "final"),
             n_annotators="n_annotators",
         )
-        .sort("item_id", "policy_id")
-        .cast(LABEL_SCHEMA)  # type: ignore[arg-type]
     )
 
 

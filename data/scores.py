@@ -1,5 +1,6 @@
 """Scores: one raw score an item and policy, with the model and runtime that made them."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -43,13 +44,13 @@ class Scores:
     metadata: ScoresMetadata
 
     def digest(self) -> str:
-        """Hex SHA-256 of ids, values and metadata, whatever file they stand in."""
+        """Hex SHA-256 of ids, values and metadata, whatever file they stand in; values by their own SHA-256."""
         values = np.ascontiguousarray(self.values, dtype="<f4")
         return sha256_of_json(
             {
                 "item_ids": self.item_ids,
                 "policy_ids": self.policy_ids,
-                "values": values.tobytes().hex(),
+                "values": hashlib.sha256(values.data).hexdigest(),
                 "metadata": self.metadata.model_dump(mode="json"),
             }
         )
@@ -60,14 +61,18 @@ class Scores:
         Raises:
             InputError: an item has no score.
         """
-        place = {item_id: row for row, item_id in enumerate(self.item_ids)}
-        without = [item_id for item_id in item_ids if item_id not in place]
-        if without:
+        schema = {"item_id": pl.String}
+        scored = pl.DataFrame({"item_id": self.item_ids}, schema=schema).with_row_index("row")
+        wanted = pl.DataFrame({"item_id": item_ids}, schema=schema)
+        found = wanted.join(scored, on="item_id", how="left", maintain_order="left")
+        without = found.filter(pl.col("row").is_null())["item_id"]
+        if len(without):
             raise InputError(
                 f"scores: {len(without)} of {len(item_ids)} items have no score, the first is {without[0]!r}; "
                 "score them with the same model"
             )
-        return self.values[[place[item_id] for item_id in item_ids]]
+        rows: NDArray[np.float32] = self.values[found["row"].to_numpy()]
+        return rows
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:

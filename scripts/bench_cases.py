@@ -162,7 +162,7 @@ def twenty_slices(random: np.random.Generator) -> bool:
     parts = check_slices(
         scores,
         labels.astype(np.float32),
-        (np.arange(3000) % 20).tolist(),
+        {str(market): np.arange(market, 3000, 20) for market in range(20)},
         by="market",
         threshold=0.2,
         target=TARGET,

@@ -36,6 +36,17 @@ def test_agrees_with_order_statistics(seed: int, n: int, target: float, confiden
     assert point.certified_range[0] == point.threshold >= point.certified_range[1]
 
 
+def test_large_sets_take_the_order_statistic_itself() -> None:
+    random = np.random.default_rng(0)
+    scores = random.normal(size=50_000).astype(np.float32)
+    labels = random.random(50_000) < 0.1
+    point = choose_recall_threshold(scores, labels, target_recall=0.9)
+    positives = np.sort(scores[labels])[::-1]
+    lowest = positives[int(stats.binom.isf(0.05, len(positives), 0.9))]
+    assert stats.binom.sf((positives >= lowest).sum() - 1, len(positives), 0.9) <= 0.05
+    assert point.n_flagged == (scores >= lowest).sum()
+
+
 def test_kind_and_target_are_named() -> None:
     point = choose_recall_threshold(np.arange(50.0), np.ones(50), target_recall=0.9, confidence=0.9)
     assert (point.kind, point.target, point.target_recall, point.target_precision) == ("recall", 0.9, 0.9, None)

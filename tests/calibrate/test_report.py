@@ -104,6 +104,16 @@ def test_figure_keeps_the_chosen_point_on_the_curve_and_inside_the_certified_ran
     assert figure.curve.count("L") < 2500
 
 
+@pytest.mark.parametrize("n", [20_000, 200_000])
+def test_no_curve_has_more_points_than_can_be_seen(n: int) -> None:
+    random = np.random.default_rng(1)
+    scores = random.normal(size=n)
+    labels = random.random(n) < 1 / (1 + np.exp(-scores))
+    point = OperatingPoint("not_attainable", "precision", 0.9, 0.95, reason="", method="")
+    figure = figures.precision_recall_figure(precision_recall_curve(scores, labels), point)
+    assert 300 < figure.curve.count("L") < 2000
+
+
 def test_no_figure_where_nothing_violates() -> None:
     curve = precision_recall_curve([1.0, 2.0], [0, 0])
     point = OperatingPoint("not_attainable", "precision", 0.9, 0.95, reason="", method="")

@@ -1,6 +1,7 @@
 """The scan's boundaries against brute force, and what they buy."""
 
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from calibrate import choose_threshold
+from calibrate import choose_threshold, scan
 from calibrate.bounds import most_false_positives
 from calibrate.planning import Design, budget, default_design, growing_ranks, planned_design
 from calibrate.ranked import rank_labels
@@ -45,6 +46,48 @@ def test_boundaries_spend_exactly_what_all_paths_say(
         assert probability((wrong[:, step] <= keep[step]) | later) <= delta + 1e-12
         assert probability((wrong[:, step] <= keep[step] + 1) | later) > delta - 1e-12 or keep[step] >= ranks[step]
     assert (keep >= start).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=5, unique=True).map(sorted),
+    st.lists(st.floats(0.01, 1), min_size=5, max_size=5),
+    st.floats(0.1, 0.9),
+    st.floats(0.05, 0.4),
+)
+def test_deep_ranks_spend_at_most_what_they_may(
+    ranks: list[int], weights: list[float], target: float, delta: float
+) -> None:
+    """All paths again, with the ranks past the first one by the union bound."""
+    shares = np.array(weights[: len(ranks)]) / sum(weights[: len(ranks)]) * delta
+    with patch.multiple(scan, DEEP=ranks[1] - 1, LITTLE=1.0):
+        scan._boundaries.cache_clear()
+        boundaries = calibrated_boundaries(np.array(ranks), shares, target=target, delta=delta)
+    scan._boundaries.cache_clear()
+    exact = calibrated_boundaries(np.array(ranks), shares, target=target, delta=delta)
+    paths = np.array(list(product([0, 1], repeat=ranks[-1])))
+    chance = np.prod(np.where(paths == 1, 1 - target, target), axis=1)
+    starts = np.cumsum(paths, axis=1)[:, np.array(ranks) - 1] <= boundaries.start
+    kept = np.cumsum(paths, axis=1)[:, np.array(ranks) - 1] <= boundaries.keep
+    assert float(chance[starts.any(axis=1)].sum()) <= boundaries.spent + 1e-12 <= delta + 2e-12
+    for step in range(len(ranks)):
+        assert float(chance[kept[:, step] | starts[:, step + 1 :].any(axis=1)].sum()) <= delta + 1e-12
+    assert (boundaries.keep >= boundaries.start).all()
+    assert (boundaries.start <= exact.start).all()
+
+
+def test_deep_ranks_lose_next_to_nothing() -> None:
+    ranks = growing_ranks(200_000, target=0.9, delta=0.05)
+    spent = budget(ranks, default_design(200_000, target=0.9, delta=0.05), delta=0.05)
+    boundaries = calibrated_boundaries(ranks, spent, target=0.9, delta=0.05)
+    with patch.object(scan, "DEEP", 10**9):
+        scan._boundaries.cache_clear()
+        exact = calibrated_boundaries(ranks, spent, target=0.9, delta=0.05)
+    scan._boundaries.cache_clear()
+    deviations = np.sqrt(ranks * 0.9 * 0.1)
+    assert ((exact.keep - boundaries.keep) <= np.maximum(1, 0.02 * deviations)).all()
+    assert ((exact.start - boundaries.start) <= np.maximum(1, 0.8 * deviations)).all()
+    assert (exact.start != boundaries.start).any()
 
 
 def test_no_rank_is_carried_on_more_easily_than_a_test_by_itself_would_allow() -> None:

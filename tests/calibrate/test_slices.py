@@ -9,7 +9,10 @@ import yaml
 from scipy import stats
 
 from calibrate import choose_threshold
-from calibrate.slices import check_slices
+from calibrate.bounds import most_false_positives
+from calibrate.ranked import rank_labels
+from calibrate.search import certified_among_many, search_by_scan
+from calibrate.slices import check_slices, rows_by_value
 from data.errors import InputError
 
 
@@ -24,7 +27,7 @@ def test_twenty_slices_are_rarely_certified_wrongly() -> None:
         parts = check_slices(
             scores,
             labels,
-            random.integers(0, 20, 3000).tolist(),
+            rows_by_value(pl.Series(random.integers(0, 20, 3000))),
             by="market",
             threshold=point.threshold,
             target=0.9,
@@ -44,7 +47,14 @@ def test_good_bad_small_and_missing_slices_are_told_apart() -> None:
     labels = (random.random(2000) < np.select([names == "bad", names == "weak"], [0.6, 0.905], 1.0)).astype(float)
     labels[50:60] = np.nan
     parts = check_slices(
-        scores, labels, names.tolist(), by="market", threshold=0.3, target=0.9, delta=0.05, min_flagged=59
+        scores,
+        labels,
+        rows_by_value(pl.Series(names.tolist())),
+        by="market",
+        threshold=0.3,
+        target=0.9,
+        delta=0.05,
+        min_flagged=59,
     )
     status = {part.value: part.status for part in parts}
     assert status == {"bad": "below", "good": "certified", "small": "insufficient", "weak": "insufficient"}
@@ -99,3 +109,33 @@ def test_a_slice_column_that_is_missing(calibration) -> None:
         calibration.run()
     calibration.run(slices="off")
     assert pl.read_parquet(calibration.out / "curves.parquet").height
+
+
+def test_boundaries_shared_by_slices_are_those_of_a_longer_set() -> None:
+    """Against the scan of the slice by itself: never deeper than it may go, and hardly ever less deep."""
+    random = np.random.default_rng(2)
+    reached = []
+    for n in (25, 100, 700, 3000, 30_000):
+        scores = np.round(random.normal(size=n), 2 if n == 3000 else 6)
+        labels = random.random(n) < 1 / (1 + np.exp(-4 * scores))
+        ranked = rank_labels(scores, labels)
+        steps = certified_among_many(ranked, target=0.8, delta=0.05, horizon=32_768)
+        alone = search_by_scan(ranked, None, target=0.8, delta=0.05).certified
+        assert len(alone) == 0 or len(steps)
+        if len(steps):
+            flagged, wrong = ranked.n_flagged[steps], ranked.false_positives[steps]
+            assert (wrong <= most_false_positives(flagged, 0.8, 0.05)).all()
+            reached.append(flagged[-1] / ranked.n_flagged[alone[-1]])
+    assert len(reached) >= 3
+    assert min(reached) > 0.95
+    none = rank_labels([1.0, 2.0], [1, 1])
+    assert not len(certified_among_many(none, target=0.8, delta=0.05, horizon=2))
+
+
+def test_rows_by_value_takes_columns_of_any_type() -> None:
+    assert {k: v.tolist() for k, v in rows_by_value(pl.Series([True, None, False, True])).items()} == {
+        "False": [2],
+        "True": [0, 3],
+    }
+    assert list(rows_by_value(pl.Series([10, 9, 10]))) == ["10", "9"]
+    assert rows_by_value(pl.Series([None, None], dtype=pl.String)) == {}

@@ -1,8 +1,10 @@
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from data.annotations import read_annotations
 from data.errors import InputError
@@ -67,6 +69,25 @@ def test_a_label_is_the_adjudication_else_the_majority_else_unknown(
 ) -> None:
     labels = derive_labels(frame(*votes), load_policies(policy_folder))
     assert labels["label"].to_list() == [expected]
+
+
+def test_an_item_with_one_annotation_is_labelled_like_one_with_the_same_said_twice(policy_folder: Path) -> None:
+    said = [
+        {"item_id": f"i{n:02d}", "value": value, "round": stage}
+        for n, (value, stage) in enumerate(
+            product(["violating", "not_violating", "unsure", "unreviewable"], ["blind", "adjudication"])
+        )
+    ]
+    policies = load_policies(policy_folder)
+    once, twice = derive_labels(frame(*said), policies), derive_labels(frame(*said, *said), policies)
+    assert len(once) == 8
+    assert_frame_equal(once, twice, check_row_order=False)
+    several = derive_labels(frame(*said, said[0] | {"annotator_id": "b", "value": "not_violating"}), policies)
+    known = several.filter(pl.col("item_id") == "i00")
+    assert known.select("label", "p_violating", "n_annotators").row(0) == (None, 0.5, 2)
+    assert_frame_equal(
+        several.filter(pl.col("item_id") != "i00"), once.filter(pl.col("item_id") != "i00"), check_row_order=False
+    )
 
 
 @pytest.mark.parametrize("change", [{"source": "report"}, {"source": "llm"}, {"policy_version": "0.9.0"}])
