@@ -26,7 +26,7 @@ class PrecisionRecallFigure:
     """A precision-recall curve in a drawing of the plot size above.
 
     Attributes:
-        curve, ribbon: SVG path data; the ribbon lies between the curve and its lower band.
+        curve, ribbon: SVG path data; the ribbon lies between the curve and its lower band, and is None without one.
         recall_ticks, precision_ticks: grid lines.
         target_x: vertical line at a target recall, or None.
         target_y: horizontal line at a target precision, or None.
@@ -35,7 +35,7 @@ class PrecisionRecallFigure:
     """
 
     curve: str
-    ribbon: str
+    ribbon: str | None
     recall_ticks: tuple[Tick, ...]
     precision_ticks: tuple[Tick, ...]
     target_x: float | None
@@ -71,13 +71,14 @@ def precision_recall_figure(curve: pl.DataFrame, point: OperatingPoint) -> Preci
         return height
 
     upper = _thinned(x(recall), y(precision))
-    lower = _thinned(x(recall), y(curve["precision_lower_band"].to_numpy()))
+    band = curve["precision_lower_band"]
+    lower = None if band.null_count() else _thinned(x(recall), y(band.to_numpy()))
     step = 0.05 if floor >= 0.7 else 0.1 if floor >= 0.4 else 0.2
     marks = 1 - step * np.arange(int(np.floor((1 - floor) / step + 1e-9)) + 1)
     certified = curve.filter("certified")
     return PrecisionRecallFigure(
         curve=_path(upper),
-        ribbon=_path(np.concatenate([upper, lower[::-1]])) + "Z",
+        ribbon=None if lower is None else _path(np.concatenate([upper, lower[::-1]])) + "Z",
         recall_ticks=tuple(Tick(round(float(x(r)), 1), f"{100 * r:.0f} %") for r in (0, 0.25, 0.5, 0.75, 1)),
         precision_ticks=tuple(Tick(round(float(y(p)), 1), f"{100 * p:.0f} %") for p in marks),
         target_x=round(float(x(point.target)), 1) if point.kind == "recall" else None,

@@ -4,33 +4,40 @@ N golden items, M validation items, P policies.
 """
 
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from calibrate.audited_point import checked_verdicts
+from calibrate.bounds import FloatArray
 from calibrate.corrections import Unresolved
 from calibrate.ranked import Scores as ScoreArray
 from data.annotations import read_annotations
 from data.errors import Finding, InputError
 from data.files import existing_folder
-from data.golden import GoldenSet, load_golden
+from data.golden import GoldenSet, check_floor, load_golden
 from data.items import read_items
 from data.labels import derive_labels, label_matrix, verdict_matrix
 from data.policy import Policy, load_policies
-from data.scores import Scores, read_scores
+from data.scores import Scores, ScoresMetadata, read_scores
 
 
 @dataclass(frozen=True)
 class LabelledScores:
-    """Scores and labels of the same items: float32 [items, P] each, labels 1, 0 or NaN.
+    """Scores and labels of the same items.
 
-    `verdicts` are what models said of them, in [0, 1] or NaN; None where nobody asked for them.
+    Attributes:
+        scores: float32 [items, P].
+        labels: float32 [items, P], 1, 0 or NaN.
+        weights: [items], 1 / inclusion_prob; None where they are equal or not stated.
+        verdicts: float32 [items, P], what models said of them, in [0, 1] or NaN; None where nobody asked for them.
     """
 
     scores: ScoreArray
     labels: ScoreArray
+    weights: FloatArray | None = None
     verdicts: ScoreArray | None = None
 
 
@@ -68,27 +75,28 @@ def read_inputs(
     all_policies = load_policies(policies)
     policy_ids = [policy.policy_id for policy in all_policies]
     golden_set = load_golden(golden)
-    _check_golden_versions(golden, golden_set, all_policies)
+    check_golden_versions(golden, golden_set, all_policies)
     served = read_scores(scores, policy_ids)
-    _check_score_versions(scores, served, all_policies)
+    check_score_versions(scores, served.metadata, all_policies)
+    check_drawn_by(scores, served, golden_set)
     pilot, pilot_scores = None, None
     if validation is not None:
         pilot_scores = served
         if validation_scores is not None:
             pilot_scores = read_scores(validation_scores, policy_ids)
-            _check_same_model(scores, served, validation_scores, pilot_scores)
+            check_same_model(scores, served.metadata, validation_scores, pilot_scores.metadata)
         folder = existing_folder(validation)
         items = read_items(folder / "items.parquet")
         _check_disjoint(folder, items, golden, golden_set)
         annotations = read_annotations(folder / "annotations.parquet", items, all_policies)
-        pilot = _labelled(items, annotations, all_policies, pilot_scores, validation_scores or scores)
+        pilot = labelled_scores(items, annotations, all_policies, pilot_scores, validation_scores or scores)
     elif validation_scores is not None:
         raise InputError("validation_scores: given without validation, the folder with their items and annotations")
     return CalibrationInputs(
         policies=all_policies,
         scores=served,
         golden_set=golden_set,
-        golden=_labelled(golden_set.items, golden_set.annotations, all_policies, served, scores),
+        golden=labelled_scores(golden_set.items, golden_set.annotations, all_policies, served, scores),
         validation=pilot,
         validation_scores=pilot_scores,
     )
@@ -130,19 +138,55 @@ def count_sharing_cluster(items: pl.DataFrame) -> int:
     return int(clusters.is_duplicated().sum())
 
 
-def _labelled(
+def labelled_scores(
     items: pl.DataFrame, annotations: pl.DataFrame, policies: list[Policy], scores: Scores, scores_path: Path
 ) -> LabelledScores:
+    """Items with their scores, labels and weights; InputError if one has no score."""
     item_ids = items["item_id"].to_list()
     labels = label_matrix(item_ids, derive_labels(annotations, policies), scores.policy_ids)
     try:
         values = scores.of(item_ids)
     except InputError as error:
         raise InputError(f"{scores_path}: {str(error).removeprefix('scores: ')}") from error
-    return LabelledScores(scores=values, labels=np.asarray(labels, np.float32))
+    return LabelledScores(scores=values, labels=np.asarray(labels, np.float32), weights=_weights(items))
 
 
-def _check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Policy]) -> None:
+def _weights(items: pl.DataFrame) -> FloatArray | None:
+    chances = items["inclusion_prob"]
+    if chances.null_count() or chances.n_unique() == 1:
+        return None
+    return 1 / chances.to_numpy()
+
+
+def check_unexpired(golden_set: GoldenSet, today: date) -> None:
+    """Refuse a golden set whose last day has passed; the day itself stands in no output."""
+    expires_at = golden_set.record.expires_at
+    if expires_at is not None and expires_at < today:
+        raise InputError(
+            f"{golden_set.folder / 'golden.yaml'}, expires_at = {expires_at.isoformat()}: it certifies nothing after "
+            f"that day, and today is {today.isoformat()}. Draw and label a fresh sample; to repeat what was "
+            f"certified earlier, give today={expires_at.isoformat()}"
+        )
+
+
+def check_drawn_by(path: Path, scores: Scores, golden_set: GoldenSet) -> None:
+    """The scores must be those that a floor or strata of the golden set stand on."""
+    record = golden_set.record
+    if record.scored_by is None:
+        return
+    for field in ("scale", "model_digest", "runtime"):
+        found, drawn = getattr(scores.metadata, field), getattr(record.scored_by, field)
+        if found != drawn:
+            raise InputError(
+                f"{path}, {field} = {found!r}: the golden set {golden_set.folder} was drawn by scores with "
+                f"{drawn!r}. A floor stands on one model's scores: certify that model, or draw a set by this one's"
+            )
+    if record.floor is not None and record.scored_by.policy_id in scores.policy_ids:
+        check_floor(scores, path, golden_set.items["item_id"].to_list(), record.floor, record.scored_by.policy_id)
+
+
+def check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Policy]) -> None:
+    """Refuse a golden set that was labelled under another version of a policy."""
     found = golden_set.record.policy_versions
     findings = [
         Finding(
@@ -160,8 +204,9 @@ def _check_golden_versions(path: Path, golden_set: GoldenSet, policies: list[Pol
         raise InputError(findings)
 
 
-def _check_score_versions(path: Path, scores: Scores, policies: list[Policy]) -> None:
-    found = scores.metadata.policy_versions
+def check_score_versions(path: Path, metadata: ScoresMetadata, policies: list[Policy]) -> None:
+    """Refuse scores of a model that was trained for another version of a policy."""
+    found = metadata.policy_versions
     findings = [
         Finding(
             path,
@@ -177,13 +222,13 @@ def _check_score_versions(path: Path, scores: Scores, policies: list[Policy]) ->
         raise InputError(findings)
 
 
-def _check_same_model(path: Path, scores: Scores, pilot_path: Path, pilot: Scores) -> None:
+def check_same_model(path: Path, served: ScoresMetadata, other_path: Path, other: ScoresMetadata) -> None:
+    """Refuse scores of another scale, model or runtime."""
     for field in ("scale", "model_digest", "runtime"):
-        served, other = getattr(scores.metadata, field), getattr(pilot.metadata, field)
-        if served != other:
+        here, there = getattr(served, field), getattr(other, field)
+        if here != there:
             raise InputError(
-                f"{pilot_path}, {field} = {other!r}: {path} has {served!r}; "
-                "score validation and golden items with the same model and runtime"
+                f"{other_path}, {field} = {there!r}: {path} has {here!r}; score all with the same model and runtime"
             )
 
 

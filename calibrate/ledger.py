@@ -17,12 +17,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from calibrate.draw import draw_of
 from calibrate.inputs import CalibrationInputs
 from calibrate.looks import look_digest
 from calibrate.policy_calibration import Settings
 from data.errors import Finding, InputError
-from data.golden import LOOKS
-from data.policy import Strict
+from data.golden import LOOKS, GoldenSet
+from data.policy import Policy, Strict
 
 
 class LookLine(Strict):
@@ -52,7 +53,8 @@ def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int
     """Record what a run is about to look at.
 
     Returns:
-        The number of each policy's look; policies whose bands claim nothing of their labels have none.
+        The number of each policy's look; policies whose bands claim nothing of their labels, or for which the golden
+        set is no evidence, have none.
 
     Raises:
         InputError: the ledger cannot be read or written, or is switched off without words.
@@ -73,10 +75,15 @@ def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int
             },
         )
         for column, policy in enumerate(inputs.policies)
-        if any(band.kind != "capacity" for band in policy.bands)
+        if _is_looked_at(policy, inputs.golden_set)
     }
     model_digest = inputs.scores.metadata.model_digest
     return record_looks(inputs.golden_set.folder, digests, model_digest=model_digest, reuse=settings.reuse)
+
+
+def _is_looked_at(policy: Policy, golden_set: GoldenSet) -> bool:
+    draw = draw_of(golden_set, policy.policy_id)
+    return any(band.kind != "capacity" and not draw.objection(band.kind) for band in policy.bands)
 
 
 def record_looks(

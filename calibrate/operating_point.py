@@ -68,7 +68,9 @@ class OperatingPoint:
         precision_lower_bound: one-sided Clopper-Pearson bound of it at the level of the walk that chose it
             (delta, or delta shared by the walks); pointwise.
         recall: share of the known violating posts that are flagged; None if nothing is flagged.
-        recall_interval: two-sided Clopper-Pearson interval of it at `confidence`; pointwise.
+        recall_interval: two-sided Clopper-Pearson interval of it at `confidence`, or by betting; pointwise.
+        recall_above: recall is the share of the violating posts that score at least this, the floor that the labels
+            were drawn above; None if it is of all of them.
         n_flagged: items passed with score >= threshold, unknown labels included.
         n_flagged_labelled: those of them with a known label.
         n_labelled: items with a known label.
@@ -108,6 +110,7 @@ class OperatingPoint:
     certified_range: tuple[float, float] | None = None
     labels_needed: int | None = None
     tested_target: float | None = None
+    recall_above: float | None = None
     look: Look | None = None
     prior_shift: PriorShift | None = None
 

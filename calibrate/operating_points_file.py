@@ -111,6 +111,7 @@ class BandRecord(Strict):
     certified_range: tuple[float, float] | None
     labels_needed: int | None
     tested_target: float | None = None
+    recall_above: float | None = None
     look: LookRecord | None = None
     prior_shift: PriorShiftRecord | None = None
     slices: tuple[SliceRecord, ...] = ()
@@ -191,6 +192,7 @@ class GoldenSetRecord(Strict):
     population: str
     window: str | None
     floor: float | None
+    floor_policy: str | None = None
     expires_at: str | None
     n_items: int
     n_sharing_cluster: int

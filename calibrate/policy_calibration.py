@@ -1,7 +1,4 @@
-"""One policy calibrated: its calibrator and, band by band, its operating point and curve.
-
-N golden items, M validation items.
-"""
+"""One policy calibrated: its calibrator and, band by band, its operating point and curve."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,18 +10,22 @@ import polars as pl
 from calibrate.bands import BandPart, parts_of
 from calibrate.capacity import awaiting_traffic
 from calibrate.corrections import UNCORRECTED, Corrections
-from calibrate.curve import precision_recall_curve
+from calibrate.curve import CURVE_SCHEMA, precision_recall_curve
+from calibrate.draw import objected
+from calibrate.evidence import Evidence
 from calibrate.looks import after_look, share_of
 from calibrate.operating_point import Look, OperatingPoint
 from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, ratios_left_open
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
-from calibrate.ranked import Scores, rank_labels
+from calibrate.ranked import rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceLabels, SliceResult, SliceRows, check_slices, slice_labels, whatever_holds
+from calibrate.slices import SliceLabels, SliceResult, check_slices, slice_labels, whatever_holds
 from calibrate.threshold import choose_threshold
 from calibrate.volume import DailyVolume
+from calibrate.weighted_curve import weighted_precision_recall_curve
 from data.policy import Band, Policy, SliceRule
 
+_Sliced = Mapping[str, Mapping[str, SliceLabels]]
 CURVE_CONFIDENCE = 0.95
 
 
@@ -87,135 +88,154 @@ class PolicyCalibration:
 
 
 def calibrate_policy(
-    policy: Policy,
-    scores: Scores,
-    labels: Scores,
-    *,
-    pilot: tuple[Scores, Scores] | None,
-    scale: str = "logit",
-    slices: Mapping[str, SliceRows] | None = None,
-    settings: Settings = DEFAULT_SETTINGS,
-    look: int | None = None,
-    verdicts: Scores | None = None,
-    recent_labels: Scores | None = None,
+    policy: Policy, evidence: Evidence, *, scale: str = "logit", settings: Settings = DEFAULT_SETTINGS
 ) -> PolicyCalibration:
     """Fit the calibrator on the pilot and choose every band's threshold on the golden labels.
 
     Args:
         policy: its bands, in order.
-        scores: [N] golden scores as served.
-        labels: [N] golden labels, 1, 0 or NaN.
-        pilot: validation scores [M] and labels [M]; plans the walks and fits the calibrator.
+        evidence: golden scores and labels, and what stands beside them.
         scale: of the scores, `logit` or `probability`; the calibrator always takes logits.
-        slices: rows of each value, by column, of the columns that the policy's slices name; None tests no slice.
         settings: error budget, corrections, slices, ledger.
-        look: its number among the looks at these labels; None spends nothing on others.
-        verdicts: [N] of an auditor on the golden items, in [0, 1] or NaN; None does without.
-        recent_labels: [R] of a recent sample, from which precision tests estimate the prior shift; None does without.
     """
-    # Columns of a matrix are slow to read again and again.
-    scores, labels = np.ascontiguousarray(scores), np.ascontiguousarray(labels)
-    if pilot is None:
-        calibrator = Calibrator(reason="no validation split was given")
-    else:
-        calibrator = fit_platt(as_logits(pilot[0], scale), pilot[1])
-    known = ~np.isnan(labels)
-    checked = (
-        reliability(calibrator.probabilities(as_logits(scores, scale)), labels, n_bins=10) if known.any() else None
-    )
-    sliced: dict[str, dict[str, SliceLabels]] | None = None
-    if slices is not None and settings.slices != "off":
-        counted = settings.corrections.applied(labels.astype(np.float64)).astype(np.float32)
-        sliced = {rule.by: slice_labels(scores, counted, slices[rule.by]) for rule in policy.slices}
+    calibrator = _calibrator(evidence, scale)
+    sliced: _Sliced | None = None
+    if evidence.slices is not None and settings.slices != "off":
+        counted = settings.corrections.applied(evidence.labels.astype(np.float64)).astype(np.float32)
+        draw = evidence.draw
+        sliced = {
+            rule.by: slice_labels(
+                evidence.scores, counted, evidence.slices[rule.by], draw.inclusion_prob, draw.clusters
+            )
+            for rule in policy.slices
+        }
     return PolicyCalibration(
         policy=policy,
         calibrator=calibrator,
-        reliability=checked,
-        bands=tuple(
-            _calibrate_band(
-                band, scores, labels, pilot, policy.slices, sliced, settings, look, verdicts, recent_labels
-            )
-            for band in policy.bands
-        ),
+        reliability=_reliability(evidence, calibrator, scale),
+        bands=tuple(_calibrate_band(band, evidence, policy.slices, sliced, settings) for band in policy.bands),
+    )
+
+
+def _calibrator(evidence: Evidence, scale: str) -> Calibrator:
+    if evidence.pilot_scores is None or evidence.pilot_labels is None:
+        return Calibrator(reason="no validation split was given")
+    return fit_platt(as_logits(evidence.pilot_scores, scale), evidence.pilot_labels, weights=evidence.pilot_weights)
+
+
+def _reliability(evidence: Evidence, calibrator: Calibrator, scale: str) -> Reliability | None:
+    draw = evidence.draw
+    if np.isnan(evidence.labels).all() or draw.no_evidence is not None:
+        return None
+    return reliability(
+        calibrator.probabilities(as_logits(evidence.scores, scale)),
+        evidence.labels,
+        n_bins=10,
+        weights=None if draw.inclusion_prob is None else 1 / draw.inclusion_prob,
     )
 
 
 def _calibrate_band(
-    band: Band,
-    scores: Scores,
-    labels: Scores,
-    pilot: tuple[Scores, Scores] | None,
-    rules: list[SliceRule],
-    slices: Mapping[str, Mapping[str, SliceLabels]] | None,
-    settings: Settings,
-    look: int | None,
-    verdicts: Scores | None,
-    recent_labels: Scores | None,
+    band: Band, evidence: Evidence, rules: list[SliceRule], sliced: _Sliced | None, settings: Settings
 ) -> BandCalibration:
-    parts: tuple[SliceResult, ...] = ()
-    if band.kind == "capacity":
-        assert band.capacity_per_day is not None
-        point = awaiting_traffic(band.capacity_per_day, rank_labels(scores, labels))
+    if band.capacity_per_day is not None:
+        point = awaiting_traffic(band.capacity_per_day, rank_labels(evidence.scores, evidence.labels))
+        return BandCalibration(band, point, _curve_of(band, point, evidence))
+    assert band.confidence is not None
+    delta = (1 - band.confidence) / settings.n_claims
+    if evidence.look is not None and settings.reuse is None:
+        delta *= share_of(evidence.look)
+    objection = evidence.draw.objection(band.kind)
+    if objection:
+        point = objected(
+            evidence.scores,
+            evidence.labels,
+            kind=band.kind,
+            target=band.target_precision or band.target_recall or 0.0,
+            confidence=band.confidence,
+            objection=objection,
+        )
+        return BandCalibration(band, point, _curve_of(band, point, evidence))
+    if band.target_precision is not None:
+        point = _precision_point(band.target_precision, evidence, settings, delta)
     else:
-        assert band.confidence is not None
-        delta = (1 - band.confidence) / settings.n_claims
-        if look is not None and settings.reuse is None:
-            delta *= share_of(look)
-        if band.target_precision is not None and recent_labels is not None:
-            point = choose_threshold_after_shift(
-                scores,
-                labels,
-                recent_labels,
-                target_precision=band.target_precision,
-                confidence=1 - delta,
-                pilot_scores=pilot[0] if pilot else None,
-                pilot_labels=pilot[1] if pilot else None,
-            )
-        elif band.target_precision is not None:
-            point = choose_threshold(
-                scores,
-                labels,
-                target_precision=band.target_precision,
-                confidence=1 - delta,
-                pilot_scores=pilot[0] if pilot else None,
-                pilot_labels=pilot[1] if pilot else None,
-                corrections=settings.corrections,
-                auditor=verdicts,
-            )
-        else:
-            assert band.target_recall is not None
-            point = choose_recall_threshold(scores, labels, target_recall=band.target_recall, confidence=1 - delta)
-        if point.kind == "precision" and slices is not None:
-            parts = _parts_of(point, rules, slices, settings, delta)
-        if settings.n_claims > 1:
-            shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
-            point = replace(point, confidence=band.confidence, method=shared)
-        if look is not None:
-            seen = Look(look, delta, settings.reuse)
-            point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
-    curve = precision_recall_curve(
-        scores, labels, confidence=band.confidence or CURVE_CONFIDENCE, certified_range=point.certified_range
+        assert band.target_recall is not None
+        point = choose_recall_threshold(
+            evidence.scores,
+            evidence.labels,
+            target_recall=band.target_recall,
+            confidence=1 - delta,
+            inclusion_prob=evidence.draw.inclusion_prob,
+            clusters=evidence.draw.clusters,  # type: ignore[arg-type]
+        )
+    parts = _parts_of(point, rules, sliced, settings, delta) if point.kind == "precision" and sliced else ()
+    point = evidence.draw.described(point, evidence.scores, evidence.labels)
+    if settings.n_claims > 1:
+        shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
+        point = replace(point, confidence=band.confidence, method=shared)
+    if evidence.look is not None:
+        seen = Look(evidence.look, delta, settings.reuse)
+        point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
+    return BandCalibration(band, point, _curve_of(band, point, evidence), parts)
+
+
+def _precision_point(target: float, evidence: Evidence, settings: Settings, delta: float) -> OperatingPoint:
+    if evidence.recent_labels is not None:
+        return choose_threshold_after_shift(
+            evidence.scores,
+            evidence.labels,
+            evidence.recent_labels,
+            target_precision=target,
+            confidence=1 - delta,
+            pilot_scores=evidence.pilot_scores,
+            pilot_labels=evidence.pilot_labels,
+        )
+    return choose_threshold(
+        evidence.scores,
+        evidence.labels,
+        target_precision=target,
+        confidence=1 - delta,
+        inclusion_prob=evidence.draw.inclusion_prob,
+        clusters=evidence.draw.clusters,  # type: ignore[arg-type]
+        pilot_scores=evidence.pilot_scores,
+        pilot_labels=evidence.pilot_labels,
+        corrections=settings.corrections,
+        auditor=evidence.verdicts,
     )
-    return BandCalibration(band=band, point=point, curve=curve, slices=parts)
+
+
+def _curve_of(band: Band, point: OperatingPoint, evidence: Evidence) -> pl.DataFrame:
+    confidence, draw = band.confidence or CURVE_CONFIDENCE, evidence.draw
+    if draw.no_evidence:
+        return pl.DataFrame(schema=CURVE_SCHEMA)
+    if not draw.is_weighted:
+        return precision_recall_curve(
+            evidence.scores, evidence.labels, confidence=confidence, certified_range=point.certified_range
+        )
+    return weighted_precision_recall_curve(
+        evidence.scores,
+        evidence.labels,
+        inclusion_prob=draw.inclusion_prob,
+        clusters=draw.clusters,  # type: ignore[arg-type]
+        confidence=confidence,
+        certified_range=point.certified_range,
+        pilot_scores=evidence.pilot_scores,
+    )
 
 
 def _parts_of(
-    point: OperatingPoint,
-    rules: list[SliceRule],
-    slices: Mapping[str, Mapping[str, SliceLabels]],
-    settings: Settings,
-    delta: float,
+    point: OperatingPoint, rules: list[SliceRule], sliced: _Sliced, settings: Settings, delta: float
 ) -> tuple[SliceResult, ...]:
     """Every rule's slices at the point's threshold; the rules share delta."""
     if point.threshold is None:
         return ()
     if point.prior_shift is None:
-        return _parts_corrected(point, rules, slices, settings, delta)
+        return _parts_corrected(point, rules, sliced, settings, delta)
     each = [
         _parts_corrected(
             point,
             rules,
-            slices,
+            sliced,
             replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
             (1 - ESTIMATE_SHARE) * delta,
         )
@@ -225,18 +245,14 @@ def _parts_of(
 
 
 def _parts_corrected(
-    point: OperatingPoint,
-    rules: list[SliceRule],
-    slices: Mapping[str, Mapping[str, SliceLabels]],
-    settings: Settings,
-    delta: float,
+    point: OperatingPoint, rules: list[SliceRule], sliced: _Sliced, settings: Settings, delta: float
 ) -> tuple[SliceResult, ...]:
     assert point.threshold is not None
     return tuple(
         replace(part, target=rule.min_precision or point.target)
         for rule in rules
         for part in check_slices(
-            slices[rule.by],
+            sliced[rule.by],
             by=rule.by,
             threshold=point.threshold,
             target=settings.corrections.tested_target(rule.min_precision or point.target),

@@ -50,9 +50,9 @@ class Reliability:
     Attributes:
         edges: [B + 1], from 0 to 1.
         counts: [B] items in each bin.
-        mean_probability: [B] mean predicted probability.
-        violating_share: [B] share that violates.
-        expected_calibration_error: mean gap between the two, weighted by counts; biased upwards in small samples.
+        mean_probability: [B] mean predicted probability, weighted where weights were given.
+        violating_share: [B] share that violates, likewise.
+        expected_calibration_error: mean gap between the two, likewise; biased upwards in small samples.
     """
 
     edges: FloatArray
@@ -121,13 +121,16 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None
     return Calibrator(scale=scale, offset=float(intercept - scale * center), n_labelled=len(y))
 
 
-def reliability(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 10) -> Reliability:
+def reliability(
+    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 10, weights: ArrayLike | None = None
+) -> Reliability:
     """Compare predicted probabilities with known labels, in `n_bins` bins of equal width.
 
     Args:
         probabilities: [N] in [0, 1].
         labels: [N], 1, 0 or NaN (left out); at least one known.
         n_bins: at least 1.
+        weights: [N], positive, such as 1 / inclusion_prob; None for equal ones.
 
     Raises:
         ValueError: malformed arguments, or no known label.
@@ -146,16 +149,18 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 10
         raise ValueError(f"probabilities must lie in [0, 1], got {p.min()} to {p.max()}")
     bins = np.minimum((p * n_bins).astype(np.int64), n_bins - 1)
     counts = np.bincount(bins, minlength=n_bins)
+    shares = _shares(weights, labels)
+    share = np.bincount(bins, weights=shares, minlength=n_bins)
     with np.errstate(invalid="ignore"):
-        mean_probability = np.bincount(bins, weights=p, minlength=n_bins) / counts
-        violating_share = np.bincount(bins, weights=y, minlength=n_bins) / counts
+        mean_probability = np.bincount(bins, weights=shares * p, minlength=n_bins) / share
+        violating_share = np.bincount(bins, weights=shares * y, minlength=n_bins) / share
     gap = np.abs(mean_probability - violating_share)
     return Reliability(
         edges=np.linspace(0, 1, n_bins + 1),
         counts=counts.astype(np.int64),
         mean_probability=mean_probability,
         violating_share=violating_share,
-        expected_calibration_error=float(np.nansum(gap * counts) / len(p)),
+        expected_calibration_error=float(np.nansum(gap * share)),
     )
 
 

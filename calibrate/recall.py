@@ -7,14 +7,23 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibrate.assumptions import FRESH, KNOWN, RIGHT, SAME, SAMPLE
-from calibrate.bounds import fewest_labels, lower_bound, tail_probability
+from calibrate.assumptions import ALL_CLUSTERS, ALL_DESIGN, FRESH, KNOWN, RIGHT, SAME, SAMPLE
+from calibrate.betting import precision_bound, stakes_of
+from calibrate.bounds import FloatArray, IntArray, fewest_labels, lower_bound, tail_probability
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
-from calibrate.ranked import rank_labels
+from calibrate.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
+from calibrate.recall_betting import Violating, log_wealth_of_recall, recall_interval
+from calibrate.weighted import checked_clusters, checked_weights
 
 
 def choose_recall_threshold(
-    scores: ArrayLike, labels: ArrayLike, *, target_recall: float, confidence: float = 0.95
+    scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    target_recall: float,
+    confidence: float = 0.95,
+    inclusion_prob: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
 ) -> OperatingPoint:
     """Choose the highest threshold whose recall is at least `target_recall`, with confidence.
 
@@ -29,14 +38,21 @@ def choose_recall_threshold(
     smallest such r with that chance at least `confidence` is taken. The threshold is the midpoint to the next
     lower known score, which can only catch more.
 
-    Not claimed. The recall is that of the sampled population (above a floor: of the posts above it). Precision
-    and its bound are pointwise descriptions. Nothing holds jointly over several results.
+    Weights and clusters. With unequal `inclusion_prob` or with `clusters` the highest threshold is taken at which a
+    mixture of bets against "the recall is at most the target" reaches 1 / (1 - confidence); why that holds over all
+    thresholds at once is told in `calibrate.recall_betting`.
+
+    Not claimed. The recall, its interval, and the precision reported beside the target describe the threshold as if
+    it had been fixed beforehand; nothing is said about parts of the posts or jointly over several results.
 
     Args:
         scores: [N] finite numbers of the labelled sample; compared in float32.
         labels: [N], 1 violating, 0 not violating, NaN unknown (left out, counted).
         target_recall: in (0, 1).
         confidence: in (0, 1).
+        inclusion_prob: [N] in (0, 1], the probability with which each item came into the sample.
+        clusters: [N] names; items with the same one (near-duplicates, one creator) are drawn together. None, NaN and
+            "" stand alone.
 
     Returns:
         The operating point. Its `certified_range` reaches from the threshold down to the lowest known score: a
@@ -58,8 +74,92 @@ def choose_recall_threshold(
         29
     """
     target = checked_share("target_recall", target_recall)
-    delta = 1 - checked_share("confidence", confidence)
+    confidence = checked_share("confidence", confidence)
     ranked = rank_labels(scores, labels, most_every=sys.maxsize)  # the order statistic itself in large sets, too
+    checked = checked_scores(scores), checked_labels(labels)
+    weights = checked_weights(inclusion_prob, len(checked[0]))
+    groups = checked_clusters(clusters, len(checked[0]))
+    known = ~np.isnan(checked[1])
+    if groups is not None or (known.any() and np.ptp(weights[known]) > 0):
+        return _by_betting(ranked, *checked, weights, groups, target=target, confidence=confidence)
+    return _by_order_statistic(ranked, target=target, confidence=confidence)
+
+
+def known_violating(
+    scores: Scores, labels: Labels, weights: FloatArray, clusters: IntArray | None
+) -> tuple[Scores, Violating]:
+    """The violating posts from the highest score down, with their scores; [N] each in.
+
+    The most that a cluster weighs is taken over all items, whatever their label.
+    """
+    groups = np.arange(len(scores)) if clusters is None else clusters
+    relative = weights / weights.max()
+    rows = np.flatnonzero(labels == 1)
+    rows = rows[np.argsort(-scores[rows], kind="stable")]
+    heaviest = float(np.bincount(np.unique(groups, return_inverse=True)[1], weights=relative).max())
+    numbers = np.unique(groups[rows], return_inverse=True)[1].astype(np.int64)
+    return scores[rows], Violating(relative[rows], numbers, heaviest)
+
+
+def _by_betting(
+    ranked: RankedLabels,
+    scores: Scores,
+    labels: Labels,
+    weights: FloatArray,
+    clusters: IntArray | None,
+    *,
+    target: float,
+    confidence: float,
+) -> OperatingPoint:
+    delta = 1 - confidence
+    point = unanswered(
+        ranked,
+        kind="recall",
+        target=target,
+        confidence=confidence,
+        method="betting on the recall, one mixture of bets for all thresholds",
+        assumptions=(ALL_CLUSTERS if clusters is not None else ALL_DESIGN, KNOWN, RIGHT, FRESH, SAME),
+    )
+    if ranked.n_positive == 0:
+        return replace(point, reason="No post is known to violate, so nothing can be said about how many are caught.")
+    positive_scores, violating = known_violating(scores, labels, weights, clusters)
+    evidence = log_wealth_of_recall(violating, target=target)
+    enough = np.flatnonzero(evidence >= math.log(1 / delta))
+    if not len(enough):
+        needed = math.ceil(ranked.n_labelled * math.log(1 / delta) / max(float(evidence[-1]), 0.1))
+        return replace(
+            point,
+            labels_needed=needed,
+            reason=(
+                f"Even if all of the {ranked.n_positive:,} posts known to violate are caught, they do not show a "
+                f"recall of {target:.4g}: about {needed:,} known labels, drawn the same way, may do."
+            ),
+        )
+    lowest = positive_scores[enough[0] - 1]
+    threshold = ranked.threshold(int(np.searchsorted(-ranked.scores, -lowest)))
+    known = np.flatnonzero(~np.isnan(labels))
+    order = known[np.argsort(-scores[known], kind="stable")]
+    stakes = stakes_of(labels[order], weights[order] / weights.max(), None if clusters is None else clusters[order])
+    rank = int((scores[order] >= np.float32(threshold)).sum())
+    caught = int((positive_scores >= np.float32(threshold)).sum())
+    caught_weight = float(violating.weights[:caught].sum())
+    return replace(
+        point,
+        status="certified",
+        threshold=threshold,
+        precision=caught_weight / float(stakes.weights[:rank].sum()),
+        precision_lower_bound=precision_bound(stakes, rank, delta=delta, lowest=0.0),
+        recall=caught_weight / float(violating.weights.sum()),
+        recall_interval=recall_interval(violating, caught, confidence=confidence),
+        n_flagged=int((ranked.all_scores >= np.float32(threshold)).sum()),
+        n_flagged_labelled=rank,
+        certified_range=(threshold, ranked.threshold(len(ranked.scores) - 1)),
+        reason=f"{caught:,} of the {ranked.n_positive:,} posts known to violate are caught, before weighting.",
+    )
+
+
+def _by_order_statistic(ranked: RankedLabels, *, target: float, confidence: float) -> OperatingPoint:
+    delta = 1 - confidence
     point = unanswered(
         ranked,
         kind="recall",

@@ -33,17 +33,18 @@ def with_recent(inputs: CalibrationInputs, folder: Path, corrections: Correction
             "unresolved; the estimate takes the labels as they are. Give one or the other"
         )
     folder = existing_folder(folder)
-    floor = None
+    floor, scored_by = None, None
     if (folder / "golden.yaml").is_file():
         sample = load_golden(folder)
         items, annotations, floor = sample.items, sample.annotations, sample.record.floor
+        scored_by = sample.record.scored_by
     else:
         items = read_items(folder / "items.parquet")
         annotations = read_annotations(folder / "annotations.parquet", items, inputs.policies)
     golden = inputs.golden_set
     _check_simple(folder, items)
     _check_simple(golden.folder, golden.items)
-    if floor != golden.record.floor:
+    if (floor, scored_by) != (golden.record.floor, golden.record.scored_by):
         raise InputError(
             f"{folder}: holds posts from a score of {floor} on, the golden set {golden.folder} from "
             f"{golden.record.floor} on; draw the recent sample from the same part of the traffic, as a golden set"

@@ -68,6 +68,7 @@ def render_report(
         percent=lambda share: _unbroken(verdict.percent(share)),
         threshold=verdict.shown_threshold,
         about=verdict.about,
+        recall_seen=verdict.recall_seen,
         shift=verdict.described_shift,
         unbroken=_unbroken,
         volume=verdict.shown_volume,

@@ -1,12 +1,15 @@
 """The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
 
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from calibrate.corrections import Corrections, Unresolved
-from calibrate.inputs import CalibrationInputs, count_sharing_cluster, read_inputs, with_auditor
+from calibrate.draw import check_drawn_alike
+from calibrate.evidence import evidence_of
+from calibrate.inputs import CalibrationInputs, check_unexpired, count_sharing_cluster, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
 from calibrate.operating_points_file import (
     BandRecord,
@@ -52,6 +55,7 @@ def calibrate(
     auditor: Literal["off", "llm"] = "off",
     reuse: str | None = None,
     traffic: Path | None = None,
+    today: date | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -77,6 +81,7 @@ def calibrate(
             None pays: the k-th look at a policy's labels is tested at (1 - confidence) * 6 / (pi^2 k^2).
         traffic: traffic.parquet of the same model and runtime: sets the bands by capacity and says how many posts a
             day each band takes.
+        today: a golden set that expired before this date certifies nothing; None is the current date.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -88,6 +93,7 @@ def calibrate(
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
+    check_unexpired(inputs.golden_set, today or date.today())
     counted = open_matching_traffic(traffic, inputs) if traffic else None
     settings = _settings(
         inputs,
@@ -96,6 +102,8 @@ def calibrate(
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
         reuse=reuse,
     )
+    if recent is not None or auditor != "off":
+        check_drawn_alike(inputs.golden_set, "recent=" if recent is not None else f"auditor={auditor}")
     if recent is not None and auditor != "off":
         raise InputError(
             "recent: not together with auditor; its proof is for the labels alone. Give one or the other"
@@ -110,21 +118,11 @@ def calibrate(
     calibrations = [
         calibrate_policy(
             policy,
-            inputs.golden.scores[:, column],
-            inputs.golden.labels[:, column],
-            pilot=(
-                (inputs.validation.scores[:, column], inputs.validation.labels[:, column])
-                if inputs.validation
-                else None
-            ),
+            evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id)),
             scale=inputs.scores.metadata.scale,
-            slices=rows,
             settings=settings,
-            look=looks.get(policy.policy_id),
-            recent_labels=None if inputs.recent_labels is None else inputs.recent_labels[:, column],
-            verdicts=None if inputs.golden.verdicts is None else inputs.golden.verdicts[:, column],
         )
-        for column, policy in enumerate(inputs.policies)
+        for policy in inputs.policies
     ]
     if counted:
         calibrations = add_traffic(calibrations, inputs, counted)
@@ -214,6 +212,7 @@ def _file_content(
             population=record.population,
             window=record.window,
             floor=record.floor,
+            floor_policy=record.scored_by.policy_id if record.scored_by else None,
             expires_at=record.expires_at.isoformat() if record.expires_at else None,
             n_items=len(inputs.golden_set.items),
             n_sharing_cluster=count_sharing_cluster(inputs.golden_set.items),

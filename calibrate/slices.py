@@ -1,8 +1,9 @@
 """Parts of the flagged posts (a market, a language): is the precision there what the whole promises?
 
-A slice is certified where a scan of its own labels, at its share of delta, certifies a threshold at or below the
-global one. That also holds although the global threshold was chosen on these labels, since a scan certifies all
-stricter thresholds with its loosest, if precision in the slice does not rise again as the threshold falls.
+A slice is certified where a scan of its own labels (or bets, where they are weighted or clustered), at its share of
+delta, certifies a threshold at or below the global one. That also holds although the global threshold was chosen on
+these labels, since a scan certifies all stricter thresholds with its loosest, if precision in the slice does not rise
+again as the threshold falls.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,14 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
+from calibrate.betting import log_wealth
 from calibrate.bounds import IntArray, upper_bound
 from calibrate.labels_needed import labels_needed
 from calibrate.ranked import RankedLabels, Scores, rank_labels
 from calibrate.search import certified_among_many
+from calibrate.weighted import Weighting, checked_clusters, checked_weights, search_by_betting, weighting
 
 SliceStatus = Literal["certified", "below", "insufficient"]
 SliceRows = Mapping[str, IntArray]
@@ -23,11 +27,15 @@ SliceRows = Mapping[str, IntArray]
 
 @dataclass(frozen=True)
 class SliceLabels:
-    """The part of a set that has one value: float32 [n] scores and labels, and the known ones in order."""
+    """The part of a set that has one value: float32 [n] scores and labels, and the known ones in order.
+
+    `weighted` holds the known ones with weights and clusters; None where they are equal and nothing is clustered.
+    """
 
     scores: Scores
     labels: Scores
     ranked: RankedLabels
+    weighted: Weighting | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +83,33 @@ def rows_by_value(column: pl.Series) -> SliceRows:
     return dict(sorted(named.items()))
 
 
-def slice_labels(scores: Scores, labels: Scores, rows: SliceRows) -> dict[str, SliceLabels]:
-    """The slices of a set: scores float32 [N], labels [N] 1, 0 or NaN, rows as `rows_by_value` finds them."""
-    parts = {name: (scores[inside], labels[inside]) for name, inside in rows.items()}
-    return {name: SliceLabels(*part, rank_labels(*part)) for name, part in parts.items()}
+def slice_labels(
+    scores: Scores,
+    labels: Scores,
+    rows: SliceRows,
+    inclusion_prob: ArrayLike | None = None,
+    clusters: Sequence[str | None] | None = None,
+) -> dict[str, SliceLabels]:
+    """The slices of a set.
+
+    Args:
+        scores: float32 [N].
+        labels: [N], 1, 0 or NaN.
+        rows: of each value, as `rows_by_value` finds them.
+        inclusion_prob: [N] in (0, 1]; None for equal ones.
+        clusters: [N] names of what was drawn together.
+    """
+    groups = None if clusters is None else checked_clusters(clusters, len(scores))  # type: ignore[arg-type]
+    weights = checked_weights(inclusion_prob, len(scores))
+    found = {}
+    for name, inside in rows.items():
+        part, weighted = (scores[inside], labels[inside]), None
+        known = inside[~np.isnan(part[1])]
+        if groups is not None or (len(known) and np.ptp(weights[known]) > 0):
+            kept = None if groups is None else groups[inside]
+            weighted = weighting(part[0], part[1].astype(np.float64), weights[inside], kept)
+        found[name] = SliceLabels(*part, rank_labels(*part), weighted)
+    return found
 
 
 def check_slices(
@@ -120,15 +151,21 @@ def check_slices(
         ranked = part.ranked
         inside = part.labels[part.scores >= np.float32(threshold)]
         n_flagged, right = int((~np.isnan(inside)).sum()), int((inside == 1).sum())
+        precision = right / n_flagged if n_flagged else None
+        if part.weighted is not None and n_flagged:
+            stakes = part.weighted.stakes
+            precision = float(np.average(stakes.labels[:n_flagged], weights=stakes.weights[:n_flagged]))
         own, status, more = None, "insufficient", None
         if ranked.n_labelled >= min_flagged:
-            certified = certified_among_many(ranked, target=target, delta=level, horizon=horizon)
-            own = ranked.threshold(int(certified[-1])) if len(certified) else None
+            if part.weighted is not None:
+                reached, own, is_below = _by_betting(ranked, part.weighted, n_flagged, target=target, level=level)
+            else:
+                reached, own = _by_counting(ranked, target=target, level=level, horizon=horizon)
+                is_below = n_flagged > 0 and float(upper_bound(right, n_flagged, confidence=1 - level)) < target
             # Between the slice's last flagged post and the next one the global threshold decides the same.
-            reached = int(ranked.n_flagged[certified[-1]]) if len(certified) else -1
             if reached >= n_flagged > 0:
                 status = "certified"
-            elif n_flagged and float(upper_bound(right, n_flagged, confidence=1 - level)) < target:
+            elif is_below:
                 status = "below"
         if status == "insufficient":
             needed, _ = labels_needed(ranked, target=target, level=level, first_rank=min_flagged)
@@ -141,12 +178,34 @@ def check_slices(
                 target=target,
                 n_labelled=ranked.n_labelled,
                 n_flagged_labelled=n_flagged,
-                precision=right / n_flagged if n_flagged else None,
+                precision=precision,
                 more_labels=more,
                 threshold=own if own_thresholds else None,
             )
         )
     return tuple(results)
+
+
+def _by_counting(ranked: RankedLabels, *, target: float, level: float, horizon: int) -> tuple[int, float | None]:
+    """Known labels down to the loosest certified threshold (-1 for none), and that threshold."""
+    certified = certified_among_many(ranked, target=target, delta=level, horizon=horizon)
+    if not len(certified):
+        return -1, None
+    return int(ranked.n_flagged[certified[-1]]), ranked.threshold(int(certified[-1]))
+
+
+def _by_betting(
+    ranked: RankedLabels, weighted: Weighting, n_flagged: int, *, target: float, level: float
+) -> tuple[int, float | None, bool]:
+    """As `_by_counting`; and whether bets show that more than 1 - target of the flagged do not violate."""
+    search = search_by_betting(ranked, weighted, None, target=target, delta=level)
+    stakes = weighted.stakes
+    flipped = replace(stakes, labels=1 - stakes.labels, right_before=stakes.weight_before - stakes.right_before)
+    evidence = log_wealth(flipped, np.array([n_flagged]), target=1 - target, delta=level)[0]
+    is_below = bool(n_flagged and evidence >= np.log(1 / level))
+    if not len(search.ranks):
+        return -1, None, is_below
+    return int(search.ranks[-1]), float(search.thresholds[-1]), is_below
 
 
 def whatever_holds(parts: Sequence[SliceResult]) -> SliceResult:

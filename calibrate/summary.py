@@ -5,7 +5,7 @@ from pathlib import Path
 from calibrate.looks import described_looks
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile
 from calibrate.policy_calibration import PolicyCalibration
-from calibrate.verdict import described_shift, out_of_order, percent, shown_threshold, shown_volume
+from calibrate.verdict import described_shift, out_of_order, percent, recall_seen, shown_threshold, shown_volume
 from calibrate.volume import DailyVolume
 from data.summary import Summary
 
@@ -25,7 +25,7 @@ def summary_of(
             "" if band.threshold is None else shown_threshold(band.threshold),
             "" if band.precision is None else percent(band.precision),
             "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
-            "" if band.recall is None else percent(band.recall),
+            "" if band.recall is None else recall_seen(band),
             "" if band.labels_needed is None else f"{band.labels_needed:,}",
         ]
         rows.append([*cells, _volume(band)] if content.traffic else cells)
@@ -52,8 +52,8 @@ def summary_of(
     sharing = content.golden_set.n_sharing_cluster
     if sharing:
         lines.append(
-            f"caution: {sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
-            "(cluster_id); the guarantees assume independent draws"
+            f"{sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
+            "(cluster_id): tested by betting on whole clusters, which takes more labels"
         )
     certified = sum(band.status == "certified" for _, band in bands)
     return Summary(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from calibrate.bands import BandPart, parts_of
 from calibrate.capacity import capacity_point
+from calibrate.draw import Draw, draw_of
 from calibrate.inputs import CalibrationInputs
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 from calibrate.ranked import Scores
@@ -43,6 +44,8 @@ def add_traffic(
         with_traffic(
             calibration,
             inputs.golden.scores[:, column],
+            inputs.golden.labels[:, column],
+            draw_of(inputs.golden_set, calibration.policy.policy_id),
             traffic.of(calibration.policy.policy_id),
             traffic.metadata,
         )
@@ -51,13 +54,20 @@ def add_traffic(
 
 
 def with_traffic(
-    calibration: PolicyCalibration, scores: Scores, traffic: PolicyTraffic, metadata: TrafficMetadata
+    calibration: PolicyCalibration,
+    scores: Scores,
+    labels: Scores,
+    draw: Draw,
+    traffic: PolicyTraffic,
+    metadata: TrafficMetadata,
 ) -> PolicyCalibration:
     """Set the bands by capacity, in order, and give every band that is on its posts a day.
 
     Args:
         calibration: of one policy, its bands by capacity waiting for traffic.
         scores: float32 [N], of the golden items.
+        labels: float32 [N], 1, 0 or NaN.
+        draw: how the golden items came into their set.
         traffic: its histograms.
         metadata: of the traffic.
     """
@@ -77,6 +87,7 @@ def with_traffic(
                 exposure=metadata.exposure,
                 scale=metadata.scale,
             )
+            point = draw.described(point, scores, labels)
         part = parts_of([*before, (band.title, point.threshold)])[-1]
         volume = _volume(part, PolicyTraffic(traffic.counts, slices), metadata)
         bands.append(replace(band, point=point, volume=volume))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from calibrate.bands import BandPart
 from calibrate.operating_point import OperatingPoint, PriorShift
-from calibrate.operating_points_file import PriorShiftRecord
+from calibrate.operating_points_file import BandRecord, PriorShiftRecord
 from calibrate.volume import DailyVolume, SliceVolume
 
 
@@ -63,7 +63,14 @@ def verdict(action: str, point: OperatingPoint) -> str:
     if point.recall is None or point.recall_interval is None:
         return opening
     low, high = point.recall_interval
-    return f"{opening} It catches {percent(point.recall)} of violations [{percent(low)} to {percent(high)}]."
+    return f"{opening} It catches {percent(point.recall)} of {_whose(point)} [{percent(low)} to {percent(high)}]."
+
+
+def recall_seen(point: OperatingPoint | BandRecord) -> str:
+    """The recall as a cell of a table: of all violating posts, or of those above a floor."""
+    assert point.recall is not None
+    above = "" if point.recall_above is None else f" above {shown_threshold(point.recall_above)}"
+    return f"{percent(point.recall)}{above}"
 
 
 def described_shift(shift: PriorShift | PriorShiftRecord) -> str:
@@ -115,14 +122,22 @@ def shown_volume(volume: DailyVolume | SliceVolume) -> str:
 def _fits(action: str, point: OperatingPoint, threshold: float) -> str:
     opening = f"At {shown_threshold(threshold)}, {action} takes {claim(point)}. No precision is promised"
     if point.precision is None:
-        return f"{opening}; no golden label lies there."
+        return f"{opening}; no golden label speaks of it."
     return f"{opening}; of the golden posts at or above it, {percent(point.precision)} violate."
+
+
+def _whose(point: OperatingPoint) -> str:
+    if point.recall_above is None:
+        return "violations"
+    return f"the violating posts above the floor of {shown_threshold(point.recall_above)}"
 
 
 def _missing(point: OperatingPoint) -> str:
     if point.kind == "capacity":
         return point.reason
     asked = f"{claim(point)} could not be shown."
+    if point.method == "none":
+        return f"{asked} {point.reason}"
     if point.labels_needed is None:
         advice = "These labels give no reason to expect that more of them would do."
         return f"{asked} {advice if point.kind == 'precision' else point.reason}"

@@ -1,4 +1,7 @@
-"""Golden sets: frozen, labelled probability samples on which thresholds are certified."""
+"""Golden sets: frozen, labelled probability samples on which thresholds are certified.
+
+The verb that draws and freezes them is in `data.freezing`.
+"""
 
 import shutil
 from dataclasses import dataclass
@@ -6,33 +9,64 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import polars as pl
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from data.annotations import read_annotations
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder, existing_folder, sha256_of_file, sha256_of_json
 from data.items import read_items, write_items
-from data.labels import agreement, derive_labels
-from data.policy import Identifier, Policy, Strict, findings_of, load_policies
-from data.summary import Summary
-from data.tables import write_parquet
+from data.policy import Identifier, Policy, Strict, findings_of
+from data.scores import Scores
+from data.tables import rows_where, write_parquet
 
 FILES = ("items.parquet", "annotations.parquet")
 LOOKS = "looks.jsonl"  # certifications on this set; grows beside the frozen files, and no digest covers it
 
 
+Design = Literal["simple_random", "stratified"]
+
+
+class ScoredBy(Strict):
+    """On whose scores a sample was drawn; a floor says nothing about another policy, model or runtime."""
+
+    policy_id: Identifier
+    scale: Literal["logit", "probability"]
+    model_digest: str | None
+    runtime: str | None
+
+
 class GoldenDescription(Strict):
-    """How a golden set was drawn: what `golden.yaml` says beside counts and digests."""
+    """How a golden set was drawn: what `golden.yaml` says beside counts and digests.
+
+    Attributes:
+        name: of the set.
+        version: of the set; a frozen set never changes.
+        design: `simple_random`: every post of the population had the same chance; `stratified`: each its own.
+        population: which posts it was drawn from, in a few words.
+        window: from when they are.
+        floor: lowest score that could be drawn; None for all traffic.
+        scored_by: whose scores floor and strata stand on; None if the draw looked at no scores.
+        n_population: posts that could be drawn; None if not known.
+        expires_at: the last day on which it certifies.
+    """
 
     name: Identifier
     version: Identifier
-    design: Literal["simple_random"]
+    design: Design
     population: str = Field(min_length=1)
     window: str | None = None
-    floor: float | None = None
+    floor: FiniteFloat | None = None
+    scored_by: ScoredBy | None = None
+    n_population: Annotated[int, Field(gt=0)] | None = None
     expires_at: date | None = None
+
+    @model_validator(mode="after")
+    def _floor_of_somebody(self) -> "GoldenDescription":
+        if self.floor is not None and self.scored_by is None:
+            raise ValueError("a floor needs scored_by: the policy, model and runtime whose scores it is about")
+        return self
 
 
 class GoldenRecord(GoldenDescription):
@@ -45,8 +79,11 @@ class GoldenRecord(GoldenDescription):
     digest: str
 
     def expected_digest(self) -> str:
-        """SHA-256 over everything that the record says, the files' digests included."""
-        return sha256_of_json(self.model_dump(mode="json", by_alias=True, exclude={"digest"}))
+        """SHA-256 over everything that the record says, the files' digests included.
+
+        Keys that the file does not name stay out: a set that was frozen before a key existed keeps its digest.
+        """
+        return sha256_of_json(self.model_dump(mode="json", by_alias=True, exclude={"digest"}, exclude_unset=True))
 
 
 @dataclass(frozen=True)
@@ -79,10 +116,11 @@ def freeze_golden(
     """Write a golden set; one that is there already is never changed.
 
     Raises:
-        InputError: no or unequal inclusion probabilities, or another golden set stands in `folder`.
+        InputError: inclusion probabilities are missing or not as the design has them, or another golden set stands
+            in `folder`.
     """
     folder = Path(folder)
-    _check_simple_random(items)
+    _check_inclusion(items, description.design, "golden items")
     with atomic_folder(folder) as temporary:
         write_items(items, temporary / "items.parquet")
         write_parquet(annotations, temporary / "annotations.parquet")
@@ -115,7 +153,8 @@ def load_golden(folder: str | Path) -> GoldenSet:
     """Read a golden set and check that nothing in it has changed since it was frozen.
 
     Raises:
-        InputError: a file is missing or wrong, or a digest does not match.
+        InputError: a file is missing or wrong, a digest does not match, or inclusion probabilities are not as the
+            design has them.
     """
     folder = existing_folder(folder)
     file = folder / "golden.yaml"
@@ -136,73 +175,46 @@ def load_golden(folder: str | Path) -> GoldenSet:
                 f"{path}: its digest does not match golden.yaml; the golden set was changed after freezing. "
                 "Restore it, or freeze the changed sample under a new version"
             )
-    return GoldenSet(
-        folder, record, read_items(folder / "items.parquet"), pl.read_parquet(folder / "annotations.parquet")
-    )
+    items = read_items(folder / "items.parquet")
+    _check_inclusion(items, record.design, folder / "items.parquet")
+    return GoldenSet(folder, record, items, pl.read_parquet(folder / "annotations.parquet"))
 
 
-def golden(
-    *,
-    items: Path,
-    annotations: Path,
-    policies: Path,
-    name: str,
-    version: str,
-    design: Literal["simple_random"],
-    population: str,
-    population_size: int | None,
-    expires_at: date | None,
-    out: Path,
-) -> Summary:
-    """Freeze a labelled sample that you bring as a golden set: `out/NAME/VERSION/`.
-
-    Items without `inclusion_prob` are taken at your word that each had the same chance (design simple_random):
-    n / population_size where that is given, else 1, the sample being the whole population.
+def check_floor(scores: Scores, path: str | Path, item_ids: list[str], floor: float, policy_id: str) -> None:
+    """Refuse items that score below the floor which they were drawn above; compared in float32.
 
     Raises:
-        InputError: for wrong input, or when another golden set has this name and version.
+        InputError: an item has no score, or one below `floor`.
     """
-    all_policies = load_policies(policies)
-    all_items = read_items(items)
-    all_annotations = read_annotations(annotations, all_items, all_policies)
-    if all_items["inclusion_prob"].null_count() == len(all_items):
-        if population_size is not None and population_size < len(all_items):
-            raise InputError(f"population_size={population_size}: smaller than the sample of {len(all_items)} items")
-        probability = len(all_items) / (population_size or len(all_items))
-        all_items = all_items.with_columns(inclusion_prob=pl.lit(probability))
-    try:
-        description = GoldenDescription(
-            name=name, version=version, design=design, population=population, expires_at=expires_at
+    column = scores.policy_ids.index(policy_id)
+    values = scores.of(item_ids)[:, column]
+    below = np.flatnonzero(values < np.float32(floor))
+    if len(below):
+        raise InputError(
+            f"{path}, {policy_id}: {len(below)} of {len(item_ids)} golden items score below their floor "
+            f"{floor}, the first is {item_ids[below[0]]!r} with {values[below[0]]:.6g}; a floor holds for the scores "
+            "that the sample was drawn by, and for no others"
         )
-    except ValidationError as error:
-        raise InputError(findings_of("golden", error)) from error
-    folder = out / name / version
-    record = freeze_golden(folder, all_items, all_annotations, all_policies, description)
-    lines = []
-    labels = derive_labels(all_annotations, all_policies)
-    for policy in all_policies:
-        known = labels.filter(pl.col("policy_id") == policy.policy_id)["label"].drop_nulls()
-        alpha = agreement(all_annotations, policy)
-        lines.append(
-            f"{policy.policy_id}: {int(known.sum())} violating of {len(known)} known, "
-            f"{len(all_items) - len(known)} unknown, "
-            + (f"Krippendorff's alpha {alpha:.2f}" if alpha is not None else "too few votes for an agreement")
-        )
-    return Summary(
-        f"golden: {name} {version} frozen with {record.n_items} items, digest {record.digest[:12]}", [folder], lines
+
+
+def _check_inclusion(items: pl.DataFrame, design: Design, file: str | Path) -> None:
+    """Inclusion probabilities as the design has them; those of 0 or above 1 were refused on reading."""
+    missing = (
+        "missing; without it an item is no precision evidence. Give every item the probability it was drawn with"
     )
-
-
-def _check_simple_random(items: pl.DataFrame) -> None:
-    probabilities = items["inclusion_prob"]
-    if probabilities.null_count():
-        row = int(probabilities.is_null().arg_max() or 0) + 1
+    findings = rows_where(items, pl.col("inclusion_prob").is_null(), file, "inclusion_prob", missing)
+    findings += rows_where(
+        items,
+        ~((pl.col("inclusion_prob") > 0) & (pl.col("inclusion_prob") <= 1)).fill_null(True),
+        file,
+        "inclusion_prob",
+        "expected a probability above 0 and at most 1",
+    )
+    if findings:
+        raise InputError(findings)
+    probabilities = items["inclusion_prob"].to_numpy()
+    if design == "simple_random" and probabilities.min() < probabilities.max():
         raise InputError(
-            f"golden items, row {row}, inclusion_prob: missing; without it an item is no precision evidence. "
-            "Give every item the probability with which it was drawn"
-        )
-    if probabilities.n_unique() > 1:
-        raise InputError(
-            "golden items, inclusion_prob: design simple_random needs one probability for all items, found "
-            f"{probabilities.to_numpy().min()} to {probabilities.to_numpy().max()}"
+            f"{file}, inclusion_prob: design simple_random needs one probability for all items, found "
+            f"{probabilities.min()} to {probabilities.max()}; design=stratified takes unequal ones"
         )

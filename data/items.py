@@ -48,7 +48,11 @@ def read_items(path: str | Path) -> pl.DataFrame:
 
 def check_items(path: str | Path) -> tuple[pl.DataFrame, list[Finding]]:
     """Like `read_items`, but returns all findings instead of raising on the first."""
-    frame = read_table(path)
+    return check_item_rows(read_table(path), path)
+
+
+def check_item_rows(frame: pl.DataFrame, path: str | Path) -> tuple[pl.DataFrame, list[Finding]]:
+    """Like `check_items`, of rows that were read from `path` already; findings count rows of the frame."""
     if frame.schema.get("created_at") not in (None, pl.String):
         frame = frame.with_columns(pl.col("created_at").cast(pl.String))
     frame, findings = with_columns_as(frame, ITEM_SCHEMA, REQUIRED, path)

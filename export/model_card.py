@@ -1,6 +1,6 @@
 """MODEL_CARD.md of a release, in the form of Hugging Face: what it decides, how that is known, what it rests on."""
 
-from calibrate.verdict import percent
+from calibrate.verdict import percent, recall_seen
 from data.policy import Policy
 from export.decisions import ServedBand, ServedPolicies, ServedPolicy
 from export.model_folder import ModelFolder
@@ -67,7 +67,7 @@ def _band_row(policy: ServedPolicy, band: ServedBand) -> str:
         band.status.replace("_", " "),
         "never" if band.threshold is None else f"{band.threshold:.4g}",
         "" if band.precision is None else percent(band.precision),
-        "" if band.recall is None else percent(band.recall),
+        "" if band.recall is None else recall_seen(band),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -38,7 +38,8 @@ VERBS: dict[str, list[Verb]] = {
         Verb("score", "raw scores of items by a checkpoint, an exported model or a release", "export.score:score"),
     ],
     "for the policy lead": [
-        Verb("golden", "freeze a labelled sample as a golden set", "data.golden:golden"),
+        Verb("plan", "how many labels, above which score, each target precision takes", "calibrate.plan:plan"),
+        Verb("golden", "draw a sample to label; freeze it, labelled, as a golden set", "data.freezing:golden"),
         Verb("calibrate", "find the thresholds that hold, with curves and a page to read", "calibrate.run:calibrate"),
     ],
     "for the serving team": [

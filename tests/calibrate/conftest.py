@@ -50,7 +50,9 @@ def policy_content(policy_id: str, bands: list[dict]) -> dict:
     }
 
 
-def write_part(folder: Path, prefix: str, n: int, random: np.random.Generator) -> tuple[list[str], np.ndarray]:
+def write_part(
+    folder: Path, prefix: str, n: int, random: np.random.Generator, *, duplicates: bool = False
+) -> tuple[list[str], np.ndarray]:
     """items.parquet and annotations.parquet of n items under `fire` (easy) and `scam` (hopeless); their scores."""
     folder.mkdir(parents=True)
     item_ids = [f"{prefix}{index:04d}" for index in range(n)]
@@ -59,7 +61,7 @@ def write_part(folder: Path, prefix: str, n: int, random: np.random.Generator) -
             "item_id": item_ids,
             "media": [[f"{name}.jpg"] for name in item_ids],
             "media_type": ["photo"] * n,
-            "cluster_id": [*item_ids[:-1], item_ids[0]],
+            "cluster_id": [*item_ids[:-1], item_ids[0 if duplicates else -1]],
             "inclusion_prob": [0.01] * n,
         }
     ).write_parquet(folder / "items.parquet")
@@ -86,7 +88,7 @@ def write_part(folder: Path, prefix: str, n: int, random: np.random.Generator) -
 def make_calibration(tmp_path: Path) -> Callable[..., Calibration]:
     """Write the inputs of a calibration: `fire` has three bands of every kind, `scam` cannot be attained."""
 
-    def make(*, scale: str = "logit", n_golden: int = 600) -> Calibration:
+    def make(*, scale: str = "logit", n_golden: int = 600, duplicates: bool = False) -> Calibration:
         random = np.random.default_rng(4)
         policies = tmp_path / "policies"
         policies.mkdir()
@@ -98,7 +100,7 @@ def make_calibration(tmp_path: Path) -> Callable[..., Calibration]:
         ]
         for policy_id, content in (("fire", bands), ("scam", [precise])):
             (policies / f"{policy_id}.yaml").write_text(yaml.safe_dump(policy_content(policy_id, content)))
-        golden_ids, golden_scores = write_part(tmp_path / "sample", "g", n_golden, random)
+        golden_ids, golden_scores = write_part(tmp_path / "sample", "g", n_golden, random, duplicates=duplicates)
         validation_ids, validation_scores = write_part(tmp_path / "validation", "v", 400, random)
         freeze_golden(
             tmp_path / "golden",

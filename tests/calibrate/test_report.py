@@ -74,7 +74,6 @@ def test_says_what_a_policy_lead_needs(markup: str) -> None:
     assert "2 of 4 bands are certified" in text
     assert "auto_remove is certified: precision at least 90 % (95 % confidence). It catches" in text
     assert "Not attainable: precision at least 90 % (95 % confidence) could not be shown." in text
-    assert "2 of the 600 golden posts are near-duplicates" in text
     assert "540 known labels" in text
     assert "60 unknown, left out" in text
     assert "Precision does not rise again as the threshold falls" in text

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from data.errors import InputError
-from data.golden import LOOKS, golden, load_golden
+from data.freezing import golden
+from data.golden import LOOKS, load_golden
 from data.items import read_items
 from data.splits import Fractions, assign_parts, linked_groups, split
 
