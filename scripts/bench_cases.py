@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrate import choose_threshold
+from calibrate import choose_recall_threshold, choose_threshold
 from calibrate.corrections import Corrections
 from calibrate.operating_point import OperatingPoint
 from calibrate.slices import check_slices, slice_labels
@@ -81,6 +81,18 @@ def weighted_below(random: np.random.Generator) -> bool:
 def weighted_rising(random: np.random.Generator) -> bool:
     """The same, precision below the target at the top and above it further down."""
     return _weighted(random, "rising")
+
+
+def weighted_recall(random: np.random.Generator) -> bool:
+    """A recall band from labels with unequal inclusion probabilities."""
+    scores, labels = _sample(random, "step", 3000)
+    chance = np.where(scores > 0.5, 1.0, 0.1)
+    taken = random.random(3000) < chance
+    point = choose_recall_threshold(
+        scores[taken], labels[taken], target_recall=0.9, confidence=1 - DELTA, inclusion_prob=chance[taken]
+    )
+    population = _world().populations["step"]
+    return point.threshold is not None and bool(population.recall_at(np.array(point.threshold)) < 0.9 - 1e-4)
 
 
 def clustered(random: np.random.Generator) -> bool:
@@ -174,6 +186,7 @@ def fifty_policies(random: np.random.Generator) -> bool:
 CASES: dict[str, Case] = {
     "weights over 1:100, betting, just below the target": weighted_below,
     "weights over 1:100, betting, precision rises again": weighted_rising,
+    "recall from weights over 1:10": weighted_recall,
     "clusters of 5 duplicates, betting, just below the target": clustered,
     "20 looks at a growing set, betting, just below the target": growing,
     "a curve that dips, betting": dipping_betting,
