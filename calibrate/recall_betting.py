@@ -97,9 +97,10 @@ def recall_interval(violating: Violating, n_flagged: int, *, confidence: float) 
 def _refuted_up_to(part: FloatArray, totals: FloatArray, heaviest: float, delta: float) -> float:
     """The largest share that `part` of `totals` is shown to exceed; 0 if none."""
     bound = 0.0
+    (part, totals), counts = np.unique(np.stack([part, totals]), axis=1, return_counts=True)  # few are different
     for share in np.arange(PRECISE_TO, 1, PRECISE_TO).tolist():
         bets = _bets(share * heaviest)[:, None]
-        wealth = np.log1p(bets * (part - share * totals)).sum(axis=1)
+        wealth = np.log1p(bets * (part - share * totals)) @ counts
         if logsumexp(wealth) - math.log(len(bets)) < math.log(1 / delta):
             break
         bound = share
