@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from calibrate.ranked import Labels
+from calibrate.ranks.ranked import Labels
 
 Unresolved = Literal["left_out", "not_violating"]
 

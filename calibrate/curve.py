@@ -5,8 +5,8 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from calibrate.bounds import lower_bound
-from calibrate.ranked import rank_labels
-from calibrate.ribbon import simultaneous_lower_bounds
+from calibrate.ranks.ranked import rank_labels
+from calibrate.ranks.ribbon import simultaneous_lower_bounds
 
 CURVE_SCHEMA = {
     "threshold": pl.Float32,
@@ -33,7 +33,7 @@ def precision_recall_curve(
         scores: [N] finite numbers; compared in float32.
         labels: [N], 1, 0 or NaN (left out).
         confidence: of the one-sided Clopper-Pearson bound, which holds at each threshold by itself, and of the
-            lower band, which holds at all of them together (`calibrate.ribbon`).
+            lower band, which holds at all of them together (`calibrate.ranks.ribbon`).
         certified_range: of an operating point; marks the thresholds that it certifies.
 
     Returns:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calibrate.bets.recall import recall_interval
+from calibrate.bets.weighted import checked_clusters, checked_weights
 from calibrate.bounds import FloatArray
 from calibrate.operating_point import Kind, OperatingPoint, unanswered
-from calibrate.ranked import Scores, checked_labels, checked_scores, rank_labels
+from calibrate.ranks.ranked import Scores, checked_labels, checked_scores, rank_labels
 from calibrate.recall import known_violating
-from calibrate.recall_betting import recall_interval
-from calibrate.volume import VOLUME_CONFIDENCE
-from calibrate.weighted import checked_clusters, checked_weights
+from calibrate.traffic.volume import VOLUME_CONFIDENCE
 from data.errors import InputError
 from data.golden import GoldenSet
 

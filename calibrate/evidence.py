@@ -8,7 +8,7 @@ import numpy as np
 from calibrate.bounds import FloatArray
 from calibrate.draw import EVEN, Draw, draw_of
 from calibrate.inputs import CalibrationInputs
-from calibrate.ranked import Scores
+from calibrate.ranks.ranked import Scores
 from calibrate.slices import SliceRows
 
 

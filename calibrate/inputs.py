@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from calibrate.audited_point import checked_verdicts
+from calibrate.bets.audited_point import checked_verdicts
 from calibrate.bounds import FloatArray
 from calibrate.corrections import Unresolved
-from calibrate.ranked import Scores as ScoreArray
+from calibrate.ranks.ranked import Scores as ScoreArray
 from data.annotations import read_annotations
 from data.errors import Finding, InputError
 from data.files import existing_folder

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from calibrate.bounds import interval
-from calibrate.ranked import RankedLabels
+from calibrate.ranks.ranked import RankedLabels
 
 Status = Literal["certified", "not_attainable"]
 Kind = Literal["precision", "recall", "capacity"]
@@ -80,7 +80,7 @@ class OperatingPoint:
             between them may be used instead, at no cost in confidence.
         labels_needed: known labels, drawn from the same population, with which the target is estimated to be
             certified in four cases of five; None if certified or if nothing supports an estimate. It is an
-            estimate, not a promise: see `calibrate.labels_needed`.
+            estimate, not a promise: see `calibrate.ranks.labels_needed`.
         tested_target: the share of violating labels that was tested for instead of `target`, because of corrections;
             None without. Precision and its bound describe labels as they are: compare them with this.
         look: the use of the golden set that it comes from; None where no ledger is kept.

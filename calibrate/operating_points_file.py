@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from calibrate.operating_point import Kind, OperatingPoint
 from calibrate.probability import Calibrator
 from calibrate.slices import SliceResult, SliceStatus
-from calibrate.volume import DailyVolume
+from calibrate.traffic.volume import DailyVolume
 from data.errors import InputError
 from data.files import read_json, write_json
 from data.policy import Band, Strict, findings_of
@@ -59,7 +59,7 @@ class PriorShiftRecord(Strict):
 
 
 class SliceVolumeRecord(Strict):
-    """Posts a day of one slice; see `calibrate.volume.SliceVolume`."""
+    """Posts a day of one slice; see `calibrate.traffic.volume.SliceVolume`."""
 
     by: str
     value: str
@@ -69,7 +69,7 @@ class SliceVolumeRecord(Strict):
 
 
 class DailyVolumeRecord(Strict):
-    """Posts a day in a band's own part of the score axis; see `calibrate.volume.DailyVolume`."""
+    """Posts a day in a band's own part of the score axis; see `calibrate.traffic.volume.DailyVolume`."""
 
     expected: float
     low: float
@@ -78,7 +78,7 @@ class DailyVolumeRecord(Strict):
 
 
 class TrafficRecord(Strict):
-    """Which traffic the volumes come from; see `calibrate.traffic_file.TrafficMetadata`."""
+    """Which traffic the volumes come from; see `calibrate.traffic.file.TrafficMetadata`."""
 
     digest: str
     days: float

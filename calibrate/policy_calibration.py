@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from calibrate.bands import BandPart, parts_of
-from calibrate.capacity import awaiting_traffic
+from calibrate.bets.curve import weighted_precision_recall_curve
 from calibrate.corrections import UNCORRECTED, Corrections
 from calibrate.curve import CURVE_SCHEMA, precision_recall_curve
 from calibrate.draw import objected
@@ -17,12 +17,12 @@ from calibrate.looks import after_look, share_of
 from calibrate.operating_point import Look, OperatingPoint
 from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, ratios_left_open
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
-from calibrate.ranked import rank_labels
+from calibrate.ranks.ranked import rank_labels
 from calibrate.recall import choose_recall_threshold
 from calibrate.slices import SliceLabels, SliceResult, check_slices, slice_labels, whatever_holds
 from calibrate.threshold import choose_threshold
-from calibrate.volume import DailyVolume
-from calibrate.weighted_curve import weighted_precision_recall_curve
+from calibrate.traffic.capacity import awaiting_traffic
+from calibrate.traffic.volume import DailyVolume
 from data.policy import Band, Policy, SliceRule
 
 _Sliced = Mapping[str, Mapping[str, SliceLabels]]

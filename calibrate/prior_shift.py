@@ -28,7 +28,7 @@ from scipy.special import gammaln, logsumexp
 from calibrate.assumptions import RECENT, SAME, SERVED
 from calibrate.corrections import Corrections
 from calibrate.operating_point import OperatingPoint, PriorShift, checked_share
-from calibrate.ranked import checked_labels
+from calibrate.ranks.ranked import checked_labels
 from calibrate.threshold import choose_threshold
 
 ESTIMATE_SHARE = 0.1  # of delta

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from calibrate.bounds import FloatArray, IntArray
-from calibrate.ranked import Scores, checked_labels, checked_scores
+from calibrate.ranks.ranked import Scores, checked_labels, checked_scores
 
 FEWEST_PER_CLASS = 10
 SMALLEST_PROBABILITY = 1e-7

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibrate.assumptions import ALL_CLUSTERS, ALL_DESIGN, FRESH, KNOWN, RIGHT, SAME, SAMPLE
-from calibrate.betting import precision_bound, stakes_of
+from calibrate.bets.betting import precision_bound, stakes_of
+from calibrate.bets.recall import Violating, log_wealth_of_recall, recall_interval
+from calibrate.bets.weighted import checked_clusters, checked_weights
 from calibrate.bounds import FloatArray, IntArray, fewest_labels, lower_bound, tail_probability
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
-from calibrate.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
-from calibrate.recall_betting import Violating, log_wealth_of_recall, recall_interval
-from calibrate.weighted import checked_clusters, checked_weights
+from calibrate.ranks.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
 
 
 def choose_recall_threshold(
@@ -40,7 +40,7 @@ def choose_recall_threshold(
 
     Weights and clusters. With unequal `inclusion_prob` or with `clusters` the highest threshold is taken at which a
     mixture of bets against "the recall is at most the target" reaches 1 / (1 - confidence); why that holds over all
-    thresholds at once is told in `calibrate.recall_betting`.
+    thresholds at once is told in `calibrate.bets.recall`.
 
     Not claimed. The recall, its interval, and the precision reported beside the target describe the threshold as if
     it had been fixed beforehand; nothing is said about parts of the posts or jointly over several results.

@@ -24,11 +24,11 @@ from calibrate.operating_points_file import (
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.recent import with_recent
-from calibrate.report import render_report
+from calibrate.report.page import render_report
+from calibrate.report.summary import summary_of
 from calibrate.slices import rows_by_value
-from calibrate.summary import summary_of
-from calibrate.traffic_bands import add_traffic, open_matching_traffic
-from calibrate.traffic_file import Traffic
+from calibrate.traffic.file import Traffic
+from calibrate.traffic.policies import add_traffic, open_matching_traffic
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder
 from data.summary import Summary

@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from calibrate.betting import log_wealth
+from calibrate.bets.betting import log_wealth
+from calibrate.bets.weighted import Weighting, checked_clusters, checked_weights, search_by_betting, weighting
 from calibrate.bounds import IntArray, upper_bound
-from calibrate.labels_needed import labels_needed
-from calibrate.ranked import RankedLabels, Scores, rank_labels
-from calibrate.search import certified_among_many
-from calibrate.weighted import Weighting, checked_clusters, checked_weights, search_by_betting, weighting
+from calibrate.ranks.labels_needed import labels_needed
+from calibrate.ranks.ranked import RankedLabels, Scores, rank_labels
+from calibrate.ranks.search import certified_among_many
 
 SliceStatus = Literal["certified", "below", "insufficient"]
 SliceRows = Mapping[str, IntArray]

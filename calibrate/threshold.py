@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibrate.assumptions import FALLING, FRESH, KNOWN, PILOT, RIGHT, SAME, SAMPLE
-from calibrate.audited_point import checked_verdicts, choose_audited
-from calibrate.betting_point import choose_by_betting
+from calibrate.bets.audited_point import checked_verdicts, choose_audited
+from calibrate.bets.point import choose_by_betting
+from calibrate.bets.weighted import checked_clusters, checked_weights, weighting
 from calibrate.bounds import lower_bound
 from calibrate.corrections import UNCORRECTED, Corrections
-from calibrate.labels_needed import labels_needed
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
-from calibrate.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
-from calibrate.search import Search, search_by_scan, search_by_walk
-from calibrate.weighted import checked_clusters, checked_weights, weighting
+from calibrate.ranks.labels_needed import labels_needed
+from calibrate.ranks.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
+from calibrate.ranks.search import Search, search_by_scan, search_by_walk
 
 Method = Literal["auto", "scan", "walk", "betting"]
 METHODS = get_args(Method)
@@ -45,14 +45,15 @@ def choose_threshold(
 
     Method. With known labels only, sort the scores from the highest down; FP(n) is the number of false positives
     among the top n. Tested ranks grow by 2 % and end on tie boundaries (past 20,000 known labels, at most another
-    0.5 % further down: `calibrate.ranked`). Were the precision exactly at the target from the first post on, FP would
-    be a Bernoulli(1 - target) walk. Over that walk two boundaries are calibrated exactly, by dynamic programming
-    (past rank 30,000 by a union bound over the little that is left: `calibrate.scan`): FP(n) <= start(n) begins a run
-    of certified ranks, FP(n) <= keep(n) carries it on to the next rank; the lowest certified rank is chosen. How
-    delta is spent on starts depends on the number of labels and the target alone, or on a pilot
-    (`calibrate.planning`), never on the labels under test. So a few mislabelled posts at the top delay a run and do
-    not end the search. Method "walk" is the simpler fixed-sequence test that a scan with a single start comes down
-    to. The threshold is the float32 midpoint between the last flagged known score and the next lower one.
+    0.5 % further down: `calibrate.ranks.ranked`). Were the precision exactly at the target from the first post on,
+    FP would be a Bernoulli(1 - target) walk. Over that walk two boundaries are calibrated exactly, by dynamic
+    programming (past rank 30,000 by a union bound over the little that is left: `calibrate.ranks.scan`): FP(n) <=
+    start(n) begins a run of certified ranks, FP(n) <= keep(n) carries it on to the next rank; the lowest certified
+    rank is chosen. How delta is spent on starts depends on the number of labels and the target alone, or on a pilot
+    (`calibrate.ranks.planning`), never on the labels under test. So a few mislabelled posts at the top delay a run
+    and do not end the search. Method "walk" is the simpler fixed-sequence test that a scan with a single start
+    comes down to. The threshold is the float32 midpoint between the last flagged known score and the next lower
+    one.
 
     Why this may be read at its end. Let t* be where the precision falls through the target. If precision does not
     rise again below t*, FP at every rank past t* is stochastically at least that of the Bernoulli walk, jointly. To
@@ -60,11 +61,11 @@ def choose_threshold(
     leave that a probability of at most delta, wherever t* is.
 
     Weights and clusters. With unequal `inclusion_prob`, with `clusters`, or on request, the test is by betting
-    (`calibrate.betting`). With a pilot the thresholds are fixed by its scores; no shape of the precision curve is
-    then assumed.
+    (`calibrate.bets.betting`). With a pilot the thresholds are fixed by its scores; no shape of the precision curve
+    is then assumed.
 
     Auditor. With verdicts of an LLM or a second model on all items, of which people labelled a random subset, bets on
-    both (`calibrate.audited`) certify more than the labels alone, and are valid however bad the auditor is.
+    both (`calibrate.bets.audited`) certify more than the labels alone, and are valid however bad the auditor is.
 
     Not claimed. Nothing is said about the precision within parts of the flagged posts (a market, a language), about
     populations other than the sampled one, or jointly about several policies or bands: of M results, the chance

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate import choose_threshold, scan
+from calibrate import choose_threshold
 from calibrate.curve import precision_recall_curve
+from calibrate.ranks import scan
 from scripts.bench_calibrate_verb import verb_from_arrays, verb_from_files
 from scripts.bench_peers import has_mapie, mapie_threshold
 

@@ -13,9 +13,9 @@ import sys
 import numpy as np
 
 from calibrate import choose_threshold
-from calibrate.plan_power import Outlook, labels_above
-from calibrate.plan_prospect import Floor, prospect_of
-from calibrate.plan_strata import N_STRATA, labels_in_strata
+from calibrate.plan.power import Outlook, labels_above
+from calibrate.plan.prospect import Floor, prospect_of
+from calibrate.plan.strata import N_STRATA, labels_in_strata
 from calibrate.probability import as_logits, fit_platt
 from data.sampling import draw_sample
 from scripts.bench_populations import Array, Population, beta_population

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from calibrate.bounds import IntArray
-from calibrate.planning import budget, default_design, growing_ranks
-from calibrate.scan import calibrated_boundaries, certified_steps
+from calibrate.ranks.planning import budget, default_design, growing_ranks
+from calibrate.ranks.scan import calibrated_boundaries, certified_steps
 from scripts.bench_populations import Array, Population
 
 CHUNK = 4_000_000  # scores sorted at once

@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from calibrate.histogram import Counter
-from calibrate.traffic import BATCH
+from calibrate.traffic.histogram import Counter
+from calibrate.traffic.run import BATCH
 from data.tables import write_parquet
 
 FEWEST_MILLIONS = 300.0
@@ -30,7 +30,7 @@ SMALL, LARGE = 10_000_000, 40_000_000
 COUNT_FILE = """
 import resource, sys
 from pathlib import Path
-from calibrate.traffic import traffic
+from calibrate.traffic.run import traffic
 path = Path(sys.argv[1])
 traffic(scores=path, out=path.with_suffix(".traffic.parquet"), days=1, slices=("market",))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

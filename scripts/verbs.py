@@ -38,12 +38,12 @@ VERBS: dict[str, list[Verb]] = {
         Verb("score", "raw scores of items by a checkpoint, an exported model or a release", "export.score:score"),
     ],
     "for the policy lead": [
-        Verb("plan", "how many labels, above which score, each target precision takes", "calibrate.plan:plan"),
+        Verb("plan", "how many labels, above which score, each target precision takes", "calibrate.plan.run:plan"),
         Verb("golden", "draw a sample to label; freeze it, labelled, as a golden set", "data.freezing:golden"),
         Verb("calibrate", "find the thresholds that hold, with curves and a page to read", "calibrate.run:calibrate"),
     ],
     "for the serving team": [
-        Verb("traffic", "count production scores in histograms that add up: volumes", "calibrate.traffic:traffic"),
+        Verb("traffic", "count production scores in histograms that add up", "calibrate.traffic.run:traffic"),
         Verb("seal", "put model, thresholds and evidence into one release", "export.release:seal"),
         Verb("verify", "check a release: every byte, every decision", "export.verify:verify"),
     ],

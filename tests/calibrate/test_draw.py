@@ -12,8 +12,8 @@ from scipy import stats
 
 from calibrate import choose_threshold
 from calibrate.operating_points_file import load_operating_points
-from calibrate.plan import plan
-from calibrate.traffic import traffic
+from calibrate.plan.run import plan
+from calibrate.traffic.run import traffic
 from data.errors import InputError
 from data.golden import GoldenDescription, ScoredBy, freeze_golden, load_golden
 from data.policy import load_policies

@@ -10,8 +10,8 @@ from scipy import stats
 
 from calibrate import choose_threshold
 from calibrate.bounds import most_false_positives
-from calibrate.ranked import rank_labels
-from calibrate.search import certified_among_many, search_by_scan
+from calibrate.ranks.ranked import rank_labels
+from calibrate.ranks.search import certified_among_many, search_by_scan
 from calibrate.slices import check_slices, rows_by_value, slice_labels
 from data.errors import InputError
 
@@ -129,3 +129,24 @@ def test_rows_by_value_takes_columns_of_any_type() -> None:
     }
     assert list(rows_by_value(pl.Series([10, 9, 10]))) == ["10", "9"]
     assert rows_by_value(pl.Series([None, None], dtype=pl.String)) == {}
+
+
+def test_weighted_slices_are_tested_by_betting() -> None:
+    """Of the slice `bad`, the posts that do not violate stand for ten each: counted, it would pass."""
+    random = np.random.default_rng(0)
+    scores = random.random(1200).astype(np.float32)
+    names = pl.Series(["bad", "good"] * 600)
+    bad = np.arange(1200) % 2 == 0
+    labels = np.where(bad & (random.random(1200) < 0.05), 0.0, 1.0).astype(np.float32)
+    chances = np.where(bad & (labels == 0), 0.1, np.where(np.arange(1200) % 3 == 0, 0.5, 1.0))
+    rows = rows_by_value(names)
+    question = {"by": "market", "threshold": 0.0, "target": 0.9, "delta": 0.1, "min_flagged": 30}
+    weighted = check_slices(slice_labels(scores, labels, rows, inclusion_prob=chances), **question)
+    counted = check_slices(slice_labels(scores, labels, rows), **question)
+    assert [part.status for part in counted] == ["certified", "certified"]
+    assert [part.status for part in weighted] == ["below", "certified"]
+    assert weighted[0].precision < 0.8 < counted[0].precision
+    clustered = check_slices(
+        slice_labels(scores, labels, rows, clusters=[str(row // 20) for row in range(1200)]), **question
+    )
+    assert all(part.status != "below" for part in clustered)

@@ -1,0 +1,1 @@
+"""Tests by betting: labels with weights or clusters, and auditors."""

@@ -1,0 +1,1 @@
+"""How many labels a target takes, above which floor, in which design."""

@@ -1,0 +1,1 @@
+"""Tests by counting: a simple random sample in order of its scores."""

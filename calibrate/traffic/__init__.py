@@ -1,0 +1,1 @@
+"""Traffic in histograms: posts a day, and bands by capacity."""
