@@ -83,6 +83,26 @@ def weighted_rising(random: np.random.Generator) -> bool:
     return _weighted(random, "rising")
 
 
+def rare_heavy_posts(random: np.random.Generator) -> bool:
+    """Right posts on top, all drawn; below them posts that weigh a hundred times as much and are mostly wrong."""
+    n, n_top = 20_000, 400
+    top = np.arange(n) < n_top
+    labels = np.where(top, True, random.random(n) < 0.05)
+    chance = np.where(top, 1.0, 0.01)
+    taken = random.random(n) < chance
+    pilot_scores = n * random.random(1000)
+    point = choose_threshold(
+        -np.flatnonzero(taken),
+        labels[taken],
+        inclusion_prob=chance[taken],
+        pilot_scores=-pilot_scores,
+        pilot_labels=np.where(pilot_scores < n_top, True, random.random(1000) < 0.05),
+        **QUESTION,
+    )
+    flagged = 0 if point.threshold is None else int(-point.threshold) + 1
+    return flagged > 0 and float(np.where(top, 1.0, 0.05)[:flagged].mean()) < TARGET - 1e-4
+
+
 def weighted_recall(random: np.random.Generator) -> bool:
     """A recall band from labels with unequal inclusion probabilities."""
     scores, labels = _sample(random, "step", 3000)
@@ -186,6 +206,7 @@ def fifty_policies(random: np.random.Generator) -> bool:
 CASES: dict[str, Case] = {
     "weights over 1:100, betting, just below the target": weighted_below,
     "weights over 1:100, betting, precision rises again": weighted_rising,
+    "rare heavy posts that a sample may lack, betting": rare_heavy_posts,
     "recall from weights over 1:10": weighted_recall,
     "clusters of 5 duplicates, betting, just below the target": clustered,
     "20 looks at a growing set, betting, just below the target": growing,

@@ -22,8 +22,10 @@ from scipy.special import logsumexp
 from calibrate.bounds import FloatArray, IntArray
 
 BETS_A_DECADE, DECADES = 8, 3
+SLIGHT_FALL = (
+    1.25  # factor by which weights may fall as scores do, and count as rising: strata of all but equal rates
+)
 LARGEST_STAKE = 0.99  # of what may be staked without risking ruin
-EVEN_SHARE = 0.05  # of the mixture, spread over all bets; the rest is on the one that does best at the boundary
 
 
 @dataclass(frozen=True)
@@ -35,30 +37,47 @@ class Stakes:
         weights: [N], 1 / inclusion_prob.
         weight_before: [N], weight of the cluster's posts above, 0 for the first.
         right_before: [N], weight of the violating ones of them.
-        heaviest: [N], the most that any cluster weighs down to here.
+        most: [N], more than any cluster of the population can weigh at or above here.
+        least: the least that a cluster weighs, in all.
     """
 
     labels: FloatArray
     weights: FloatArray
     weight_before: FloatArray
     right_before: FloatArray
-    heaviest: FloatArray
+    most: FloatArray
+    least: float
 
 
 def stakes_of(labels: FloatArray, weights: FloatArray, clusters: IntArray | None) -> Stakes:
     """Prepare labels that are sorted by falling score.
+
+    What a cluster can weigh above a threshold may not be read off those that were found there: where heavy posts are
+    rare and wrong, samples without one would bet too much. Where weights hardly ever fall on the way down, as in a
+    sample stratified by score, the next post below bounds them; else the heaviest of the whole sample does.
 
     Args:
         labels: [N], 1 or 0.
         weights: [N], positive.
         clusters: [N], equal numbers for posts of one cluster; None if each post is its own.
     """
+    if not len(labels):
+        return Stakes(labels, weights, weights, weights, weights, 1.0)
     if clusters is None:
-        before, right = np.zeros(len(labels)), np.zeros(len(labels))
-    else:
-        before, right = _sum_before(weights, clusters), _sum_before(weights * labels, clusters)
-    heaviest = np.maximum.accumulate(before + weights) if len(labels) else np.zeros(0)
-    return Stakes(labels, weights, before, right, heaviest)
+        nothing = np.zeros(len(labels))
+        fall = float((np.maximum.accumulate(weights) / weights).max())
+        below = np.append(weights[1:], weights[-1])
+        most = below * fall if fall <= SLIGHT_FALL else np.full(len(labels), weights.max())
+        return Stakes(labels, weights, nothing, nothing, most, float(weights.min()))
+    totals = np.bincount(np.unique(clusters, return_inverse=True)[1], weights=weights)
+    return Stakes(
+        labels,
+        weights,
+        _sum_before(weights, clusters),
+        _sum_before(weights * labels, clusters),
+        np.full(len(labels), totals.max()),
+        float(totals.min()),
+    )
 
 
 def log_wealth(
@@ -72,37 +91,36 @@ def log_wealth(
 ) -> FloatArray:
     """log W at each of the ranks (the number of posts flagged), [T].
 
-    Bets are powers of 10^(1/8): a lattice that no data move. At each rank a twentieth of the mixture is even over the
-    three decades of bets that cannot lose more than everything; the rest is on the bet that does best where W just
-    reaches 1 / delta, which depends on number and weights of the flagged posts, rounded to the lattice. With equal
-    weights that is all but the Chernoff bound; even mixtures that know no size cost far more.
+    Bets are powers of 10^(1/8): a lattice that no data move. At each rank the mixture is even over the bets that do
+    best, where W just reaches 1 / delta, if the flagged posts all weigh as much as one can, or as little. With equal
+    weights that is a single bet, and all but the Chernoff bound; a mixture that knew no size would cost far more. Of
+    the flagged posts their number is used and not their weights, which are part of what is bet on.
 
     Args:
         stakes: as `stakes_of` prepared them.
         ranks: [T], from 0 to N.
         target: precision under test.
         delta: level that the mixture is made for; the evidence is valid for any.
-        even_bets: leave the part out that depends on the number of posts, as a growing set needs it.
+        even_bets: an even mixture over three decades, whatever the number of posts, as a growing set needs it.
         one_mixture: one even mixture for all ranks, of which bets that a rank does not admit are given up with what
             they hold; W is then a supermartingale down the ranks, too, past the one where precision is the target.
     """
     if not len(ranks) or not len(stakes.labels):
         return np.zeros(len(ranks))
     last = np.maximum(ranks, 1) - 1
-    largest = LARGEST_STAKE / (target * stakes.heaviest[last])
-    ends = np.log10([largest.min(), largest.max()]) * BETS_A_DECADE
-    powers = np.arange(math.floor(ends[0]) - BETS_A_DECADE * DECADES, math.floor(ends[1]) + 1)
+    largest = LARGEST_STAKE / (target * stakes.most[last])
+    highest = np.floor(np.log10(largest) * BETS_A_DECADE)
+    if even_bets or one_mixture:
+        lowest = highest - BETS_A_DECADE * DECADES
+    else:
+        # Best where W just suffices, for posts of weight 1; the variance is that of a Bernoulli variable.
+        suited = np.sqrt(2 * math.log(1 / delta) / (target * (1 - target) * np.maximum(ranks, 1)))
+        lowest = np.minimum(np.round(np.log10(suited / stakes.most[last]) * BETS_A_DECADE), highest)
+        highest = np.minimum(np.round(np.log10(suited / stakes.least) * BETS_A_DECADE), highest)
+    powers = np.arange(lowest.min(), highest.max() + 1)
     bets = 10 ** (powers / BETS_A_DECADE)
-    allowed = (bets[:, None] <= largest) & (bets[:, None] > largest * 10.0**-DECADES)
-    mixture = allowed / allowed.sum(axis=0)
-    if one_mixture:
-        mixture = (bets[:, None] <= largest) / len(bets)
-    if not even_bets and not one_mixture:
-        best = np.sqrt(2 * math.log(1 / delta) / np.cumsum(_variances(stakes, target))[last])
-        nearest = np.abs(np.log(bets[:, None] / np.minimum(best, largest)))
-        nearest[~allowed] = np.inf
-        mixture *= EVEN_SHARE
-        mixture[np.argmin(nearest, axis=0), np.arange(len(last))] += 1 - EVEN_SHARE
+    allowed = (powers[:, None] <= highest) & (powers[:, None] >= lowest)
+    mixture = (powers[:, None] <= highest) / len(bets) if one_mixture else allowed / allowed.sum(axis=0)
     wealth = np.array([_cumulative(stakes, bet, target)[ranks] for bet in bets])
     with np.errstate(divide="ignore"):
         result: FloatArray = logsumexp(wealth, b=mixture, axis=0)
@@ -129,13 +147,6 @@ def _cumulative(stakes: Stakes, bet: float, target: float) -> FloatArray:
     after = before + stakes.weights * (stakes.labels - target)
     factor = np.maximum(1 + bet * after, 1e-300) / np.maximum(1 + bet * before, 1e-300)
     return np.concatenate([[0.0], np.cumsum(np.log(factor))])
-
-
-def _variances(stakes: Stakes, target: float) -> FloatArray:
-    """What each post adds to the variance of the sum of Z, were precision the target and clusters of one mind."""
-    grown = (stakes.weight_before + stakes.weights) ** 2 - stakes.weight_before**2
-    variances: FloatArray = target * (1 - target) * grown
-    return variances
 
 
 def _sum_before(values: FloatArray, clusters: IntArray) -> FloatArray:

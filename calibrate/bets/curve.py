@@ -5,7 +5,7 @@ Both are Horvitz-Thompson ratios: of weights 1 / inclusion_prob, not of counts. 
 """
 
 import math
-from dataclasses import fields
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -112,7 +112,14 @@ def precision_bounds(stakes: Stakes, ranks: IntArray, *, delta: float) -> FloatA
 
 
 def _down_to(stakes: Stakes, rank: int) -> Stakes:
-    return Stakes(*(getattr(stakes, field.name)[:rank] for field in fields(stakes)))
+    return replace(
+        stakes,
+        labels=stakes.labels[:rank],
+        weights=stakes.weights[:rank],
+        weight_before=stakes.weight_before[:rank],
+        right_before=stakes.right_before[:rank],
+        most=stakes.most[:rank],
+    )
 
 
 def _band(

@@ -114,14 +114,16 @@ def search_by_betting(
         thresholds = pilot_thresholds(pilot[0])
         ranks = n_at_or_above(weighted.scores, thresholds)
         counts = n_at_or_above(np.sort(pilot[0])[::-1], thresholds) if growing else ranks
-        effective = counts if growing else _effective_sizes(weighted.stakes, ranks)
-        main = planned_place(thresholds, effective, pilot, target=target, delta=delta)
+        main = planned_place(
+            thresholds, _sure_sizes(weighted.stakes, ranks, counts), pilot, target=target, delta=delta
+        )
     else:
         first = 1 if monotone_precision else max(1, min(fewest, ranked.n_labelled))
         steps = grid_steps(ranked, first)
         thresholds = np.array([ranked.threshold(int(step)) for step in steps], np.float32)
         ranks = counts = ranked.n_flagged[steps]
-        main = min(int(np.searchsorted(ranks, FIRST_IN_FEWEST * fewest)), max(0, len(ranks) - 1))
+        sizes = _sure_sizes(weighted.stakes, ranks, counts)
+        main = int(np.argmax(sizes >= min(FIRST_IN_FEWEST * fewest, sizes.max()))) if len(sizes) else 0
     evidence = log_wealth(
         weighted.stakes,
         ranks,
@@ -192,23 +194,24 @@ def n_at_or_above(falling_scores: Scores, thresholds: Scores) -> IntArray:
     return np.searchsorted(-falling_scores, -thresholds, side="right").astype(np.int64)
 
 
-def _effective_sizes(stakes: Stakes, ranks: IntArray) -> IntArray:
-    """Kish's effective number of labels at each rank: good enough to plan with, no more."""
-    grown = (stakes.weight_before + stakes.weights) ** 2 - stakes.weight_before**2
-    sizes = np.append(0.0, np.cumsum(stakes.weights) ** 2 / np.cumsum(grown))
-    return sizes[ranks].astype(np.int64)
+def _sure_sizes(stakes: Stakes, ranks: IntArray, counts: IntArray) -> IntArray:
+    """How many labels of the heaviest kind `counts` labels are worth at least, to plan with."""
+    if not len(stakes.labels):
+        return counts
+    worth: IntArray = (counts * stakes.least / stakes.most[np.maximum(ranks, 1) - 1]).astype(np.int64)
+    return worth
 
 
 def planned_place(
-    thresholds: Scores, effective: IntArray, pilot: tuple[Scores, Labels], *, target: float, delta: float
+    thresholds: Scores, counts: IntArray, pilot: tuple[Scores, Labels], *, target: float, delta: float
 ) -> int:
     """The first threshold at which a binomial test of that many labels would have power enough."""
-    allowed = most_false_positives(effective, target, delta / 2)  # bets need more than a binomial test
+    allowed = most_false_positives(counts, target, delta / 2)  # bets need more than a binomial test
     power = np.zeros(len(thresholds))
     order = np.argsort(-pilot[0], kind="stable")
     above = n_at_or_above(pilot[0][order], thresholds)
     all_right = np.append(0, np.cumsum(pilot[1][order] == 1))[above]
     all_wrong = np.append(0, np.cumsum(pilot[1][order] == 0))[above]
     for place, (right, wrong) in enumerate(zip(all_right.tolist(), all_wrong.tolist(), strict=True)):
-        power[place] = beta_binomial_tail(int(allowed[place]), int(effective[place]), 0.5 + wrong, 0.5 + right)
+        power[place] = beta_binomial_tail(int(allowed[place]), int(counts[place]), 0.5 + wrong, 0.5 + right)
     return int(np.argmax(power >= SHARE_OF_BEST_POWER * power.max()))

@@ -224,4 +224,4 @@ def test_thresholds_hold_on_drawn_samples(design: str) -> None:
         certified += point.status == "certified"
         violations += point.threshold is not None and point.threshold < fell_through
     assert violations <= stats.binom.ppf(0.999, 80, 0.1)
-    assert certified > 10
+    assert certified > 5

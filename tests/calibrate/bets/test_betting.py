@@ -108,6 +108,31 @@ def test_weights_over_1_to_100_and_a_curve_that_rises_again() -> None:
     assert certified > 0
 
 
+def test_rare_heavy_posts_that_a_sample_may_lack() -> None:
+    """Posts that weigh a hundred times those above and are mostly wrong: bets may not forget what was not drawn."""
+    random = np.random.default_rng(5)
+    n, n_top, violations, certified = 20_000, 400, 0, 0
+    top = np.arange(n) < n_top
+    for _ in range(60):
+        labels = np.where(top, True, random.random(n) < 0.05)
+        chance = np.where(top, 1.0, 0.01)
+        taken = random.random(n) < chance
+        pilot = n * random.random(1000)
+        point = choose_threshold(
+            -np.flatnonzero(taken),
+            labels[taken],
+            target_precision=0.9,
+            confidence=0.9,
+            inclusion_prob=chance[taken],
+            pilot_scores=-pilot,
+            pilot_labels=np.where(pilot < n_top, True, random.random(1000) < 0.05),
+        )
+        certified += point.threshold is not None
+        violations += point.threshold is not None and -point.threshold > n_top * 1.2
+    assert certified > 30
+    assert violations <= stats.binom.ppf(0.999, 60, 0.1)
+
+
 @pytest.mark.parametrize("with_pilot", [False, True])
 def test_clusters_of_five_duplicates(with_pilot: bool) -> None:
     """Precision exactly at the target over a wide range; a binomial test that took posts for draws would fail."""
