@@ -86,7 +86,7 @@ def choose_threshold(
         monotone_precision: betting only: take the furthest golden rank that passes, which is exact if precision
             never rises as the threshold falls; more powerful, off by default, named in the result.
         growing: betting only: the set is tested again as it grows, and all answers shall hold together. Needs a
-            pilot, which must stay the same.
+            pilot, which must stay the same, and equal weights.
         corrections: for annotator error, prior shift and unresolved labels; listed in the result, whose
             `tested_target` says what was asked of the labels.
         auditor: [N] verdicts in [0, 1] on all items, NaN where there is none; labels are then NaN where people were
@@ -156,6 +156,10 @@ def choose_threshold(
         return _corrected(point, corrections, target)
     if monotone_precision and groups is not None:
         raise ValueError("monotone_precision is of no use with clusters: posts of one cluster are not independent")
+    if growing and uneven:
+        raise ValueError(
+            "growing takes no unequal inclusion_prob or clusters: bets would change as heavier posts come"
+        )
     if growing and not pilot:
         raise ValueError("growing needs pilot_scores and pilot_labels, on which thresholds and bets are fixed")
     weighted = weighting(ranked.all_scores, checked_labels(labels), checked_weights(inclusion_prob, n_items), groups)

@@ -259,6 +259,7 @@ def test_estimates_are_weighted() -> None:
         ({"clusters": ["a", "a"], "method": "walk"}, "takes no unequal inclusion_prob or clusters"),
         ({"clusters": ["a", "a"], "monotone_precision": True}, "of no use with clusters"),
         ({"growing": True}, "growing needs pilot_scores"),
+        ({"growing": True, "inclusion_prob": [0.5, 0.1]}, "growing takes no unequal inclusion_prob or clusters"),
     ],
 )
 def test_bad_input_is_named(more: dict, message: str) -> None:
