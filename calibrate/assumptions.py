@@ -17,20 +17,16 @@ FALLING = "Precision does not rise again as the threshold falls (checked by noth
 PILOT = "The pilot shares no items with these labels; it only plans where the test spends its confidence."
 DESIGN = (
     "Items came into the sample independently of one another, or in fixed numbers out of strata, each with its "
-    "stated inclusion probability; above each tested threshold no post of the population had a smaller one than the "
-    "smallest found there."
+    "stated inclusion probability. No post of the population above a tested threshold had a smaller one than the "
+    "next sampled post below it, if they hardly rise as scores fall, or else than the smallest in the sample."
 )
 CLUSTERS = (
-    "Clusters came into the sample independently of one another; above each tested threshold no cluster of the "
-    "population weighs more than the heaviest found there."
+    "Clusters came into the sample independently of one another; no cluster of the population weighs more than the "
+    "heaviest in the sample."
 )
 ALL_DESIGN = (
     "Items came into the sample independently of one another, or in fixed numbers out of strata, each with its "
     "stated inclusion probability; no post of the population had a smaller one than the smallest in the sample."
-)
-ALL_CLUSTERS = (
-    "Clusters came into the sample independently of one another; no cluster of the population weighs more than the "
-    "heaviest in the sample."
 )
 SUBSET = (
     "The items that people labelled are a random subset of all of them: whether a label is known depends neither on "

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibrate.assumptions import ALL_CLUSTERS, ALL_DESIGN, FRESH, KNOWN, RIGHT, SAME, SAMPLE
+from calibrate.assumptions import ALL_DESIGN, CLUSTERS, FRESH, KNOWN, RIGHT, SAME, SAMPLE
 from calibrate.bets.betting import precision_bound, stakes_of
 from calibrate.bets.recall import Violating, log_wealth_of_recall, recall_interval
 from calibrate.bets.weighted import checked_clusters, checked_weights
@@ -118,7 +118,7 @@ def _by_betting(
         target=target,
         confidence=confidence,
         method="betting on the recall, one mixture of bets for all thresholds",
-        assumptions=(ALL_CLUSTERS if clusters is not None else ALL_DESIGN, KNOWN, RIGHT, FRESH, SAME),
+        assumptions=(CLUSTERS if clusters is not None else ALL_DESIGN, KNOWN, RIGHT, FRESH, SAME),
     )
     if ranked.n_positive == 0:
         return replace(point, reason="No post is known to violate, so nothing can be said about how many are caught.")

@@ -61,8 +61,12 @@ def choose_threshold(
     leave that a probability of at most delta, wherever t* is.
 
     Weights and clusters. With unequal `inclusion_prob`, with `clusters`, or on request, the test is by betting
-    (`calibrate.bets.betting`). With a pilot the thresholds are fixed by its scores; no shape of the precision curve
-    is then assumed.
+    (`calibrate.bets.betting`): Z = w (y - target) of each flagged post, w = 1 / inclusion_prob, or its sum over a
+    cluster, has an expectation of at most 0 where the precision is at most the target; so has the wealth of any bet
+    on it that cannot be ruined, and P(wealth >= 1 / delta) <= delta. Bets depend on the number of flagged posts and
+    on what a post above the threshold can weigh at most (an assumption that the result names), never on their
+    labels or weights. Thresholds are tested from the strictest down, each start with its share of delta (a fallback
+    procedure). With a pilot they are fixed by its scores; no shape of the precision curve is then assumed.
 
     Auditor. With verdicts of an LLM or a second model on all items, of which people labelled a random subset, bets on
     both (`calibrate.bets.audited`) certify more than the labels alone, and are valid however bad the auditor is.
@@ -102,7 +106,8 @@ def choose_threshold(
         Lan and DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983). Maurer, Hothorn
         and Lehmacher (1995), fixed-sequence testing. Clopper and Pearson (1934). Angelopoulos,
         Bates, Candès, Jordan and Lei, "Learn then test: calibrating predictive algorithms to achieve risk
-        control", Annals of Applied Statistics (2025).
+        control", Annals of Applied Statistics (2025). Waudby-Smith and Ramdas, "Estimating means of bounded random
+        variables by betting", JRSS B 86 (2024). Wiens (2003), the fallback procedure.
 
     Examples:
         >>> import numpy as np
