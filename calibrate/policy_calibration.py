@@ -46,8 +46,8 @@ class Settings:
     reuse: str | None = None
 
     def deciding(self) -> dict[str, Any]:
-        """These settings as JSON values."""
-        return asdict(self)
+        """These settings as JSON values; of `reuse`, whether it is given and not in which words."""
+        return {**asdict(self), "reuse": self.reuse is not None}
 
 
 DEFAULT_SETTINGS = Settings()

@@ -1,5 +1,6 @@
 """The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
 
+import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,7 @@ from calibrate.slices import rows_by_value
 from calibrate.traffic.file import Traffic
 from calibrate.traffic.policies import add_traffic, open_matching_traffic
 from data.errors import InputError
-from data.files import atomic_file, atomic_folder
+from data.files import TEMPORARY_PREFIX, atomic_file, atomic_folder
 from data.summary import Summary
 from data.tables import write_parquet
 
@@ -112,6 +113,7 @@ def calibrate(
         inputs = with_recent(inputs, recent, settings.corrections)
     if auditor == "llm":
         inputs = with_auditor(inputs, unresolved)
+    _check_writable(Path(out))
     looks = look_numbers(inputs, settings)
     sliced_by = {rule.by for policy in inputs.policies for rule in policy.slices} if slices != "off" else set()
     rows = {by: rows_by_value(inputs.golden_set.items[by]) for by in sorted(sliced_by)}
@@ -150,6 +152,12 @@ def calibrate(
 def _check_replaceable(out: Path) -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / POINTS_FILE).is_file()):
         raise InputError(f"{out}: exists and is no earlier calibration; name a new folder as out=")
+
+
+def _check_writable(out: Path) -> None:
+    """Find out, before a look is spent, whether results can be written at all; OSError if not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=out.parent)).rmdir()
 
 
 def _corrections(

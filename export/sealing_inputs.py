@@ -144,7 +144,7 @@ def _other_policies(inputs: SealingInputs, folder: Path) -> Iterator[Finding]:
             problem = (
                 f"the bands of {policy.policy_id} in {folder} are not those that were certified; calibrate again"
             )
-            yield Finding(file, problem, None, "policies", answered)
+            yield Finding(file, problem, None, f"policies.{policy.policy_id}")
 
 
 def _claim(band: Band) -> tuple[str, str | None, str, float, float | None]:

@@ -5,6 +5,7 @@ Nothing heavy is imported before a verb runs: `setpoint --help` answers at once.
 """
 
 import difflib
+import errno
 import os
 import sys
 import traceback
@@ -14,6 +15,9 @@ from pathlib import Path
 from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb, groups_of, search_path
 
 DONE, FINDING, WRONG_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+
+# Hydra's own; argparse would take any beginning of one, such as --experiment, for the whole.
+FLAGS = ("--cfg", "--info", "--multirun", "--package", "--resolve", "--version")
 
 # A failing command leaves nothing behind: verbs write their own outputs, Hydra writes none and logs none.
 HYDRA_SETTINGS = [
@@ -95,6 +99,10 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
     def job(config: DictConfig) -> None:
         codes.append(_guarded(lambda: _report(verb, config)))
 
+    unknown = [word for word in overrides if word.startswith("--") and word.partition("=")[0] not in FLAGS]
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        return _refuse(f"setpoint {verb.name}: no option {name!r}; keys are given without dashes, as in key=value")
     # Flags first: argparse takes key=value words in one row only.
     flags = [word for word in overrides if word.startswith("-") or "=" not in word]
     values = [word for word in overrides if word not in flags]
@@ -130,8 +138,7 @@ def _guarded(work: Callable[[], int]) -> int:
     except OSError as error:
         if error.filename is None and error.errno is None:
             return _bug()
-        place = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{place}{error.strerror or error}; nothing half-written was left, run the command again")
+        return _refuse(_wording(error))
     except KeyboardInterrupt:
         print("interrupted; the next run continues or starts afresh", file=sys.stderr)
         return INTERRUPTED
@@ -143,6 +150,20 @@ def _bug() -> int:
     traceback.print_exc()
     print("setpoint: this is a bug; please report it with the lines above", file=sys.stderr)
     return BUG
+
+
+def _wording(error: OSError) -> str:
+    """Where and why a file could not be read or written, and what to do."""
+    from data.files import TEMPORARY_PREFIX
+
+    place = ""
+    if error.filename:
+        path = Path(os.fsdecode(error.filename))
+        place = f"{path.parent if path.name.startswith(TEMPORARY_PREFIX) else path}: "
+    advice = "run the command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+        advice = "name a folder that you may write to"
+    return f"{place}{error.strerror or error}; nothing half-written was left, {advice}"
 
 
 def _refuse(message: str) -> int:

@@ -9,6 +9,7 @@ from calibrate.report.verdict import (
     described_shift,
     out_of_order,
     percent,
+    promise,
     recall_seen,
     shown_threshold,
     shown_volume,
@@ -22,13 +23,24 @@ def summary_of(
 ) -> Summary:
     """The closing words of a calibration: a table of its bands, and cautions."""
     bands = [(policy.policy_id, band) for policy in content.policies for band in policy.bands]
-    heads = ["policy", "band", "status", "threshold", "precision", "lower bound", "recall", "labels needed"]
+    heads = [
+        "policy",
+        "band",
+        "promise",
+        "status",
+        "threshold",
+        "precision",
+        "lower bound",
+        "recall",
+        "labels needed",
+    ]
     rows = [[*heads, "posts a day"] if content.traffic else heads]
     for policy_id, band in bands:
         cells = [
             policy_id,
             f"{band.action} ({band.queue})" if band.queue else band.action,
-            band.status.replace("_", " "),
+            promise(band),
+            "fits" if band.kind == "capacity" and band.status == "certified" else band.status.replace("_", " "),
             "" if band.threshold is None else shown_threshold(band.threshold),
             "" if band.precision is None else percent(band.precision),
             "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
@@ -62,9 +74,10 @@ def summary_of(
             f"{sharing:,} of {content.golden_set.n_items:,} golden items are near-duplicates of another "
             "(cluster_id): tested by betting on whole clusters, which takes more labels"
         )
-    certified = sum(band.status == "certified" for _, band in bands)
+    promised = [band for _, band in bands if band.kind != "capacity"]
+    certified = sum(band.status == "certified" for band in promised)
     return Summary(
-        f"calibrate: {certified} of {len(bands)} bands certified on {content.golden_set.name} "
+        f"calibrate: {certified} of {len(promised)} bands certified on {content.golden_set.name} "
         f"{content.golden_set.version}",
         written,
         lines,

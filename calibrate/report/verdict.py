@@ -49,6 +49,13 @@ def claim(point: OperatingPoint) -> str:
     return f"{what} {percent(point.target)} ({percent(point.confidence)} confidence)"
 
 
+def promise(band: BandRecord) -> str:
+    """What a band asks for, as a cell of a table."""
+    if band.kind == "capacity":
+        return f"{band.target:,.0f} posts a day"
+    return f"{band.kind} {percent(band.target)}"
+
+
 def verdict(action: str, point: OperatingPoint) -> str:
     """The answer in one to three sentences."""
     if point.status != "certified":
@@ -59,7 +66,8 @@ def verdict(action: str, point: OperatingPoint) -> str:
     opening = f"At {shown_threshold(point.threshold)}, {action} is certified: {claim(point)}."
     if point.kind == "recall":
         assert point.precision is not None
-        return f"{opening} {percent(point.precision)} of the posts that it flags violate."
+        whole = "of the posts at or above it violate, those included that stricter bands take first"
+        return f"{opening} {percent(point.precision)} {whole}."
     if point.recall is None or point.recall_interval is None:
         return opening
     low, high = point.recall_interval

@@ -156,6 +156,13 @@ def test_a_killed_run_has_looked(calibration, monkeypatch) -> None:
     assert bands(calibration)[0].look.number == 1
 
 
+def test_nothing_is_looked_at_where_results_cannot_be_written(calibration) -> None:
+    calibration.out = Path("/proc/nowhere/calibration")
+    with pytest.raises(OSError, match="proc"):
+        calibration.run()
+    assert not (calibration.golden / LOOKS).exists()
+
+
 def test_another_policy_or_action_costs_nothing(calibration) -> None:
     calibration.run()
     file = calibration.policies / "fire.yaml"
@@ -175,5 +182,7 @@ def test_switched_off_in_writing(calibration) -> None:
     assert any("switched off in these words: “a <drill> of the team”" in each for each in band.assumptions)
     assert "a &lt;drill&gt; of the team" in (calibration.out / "report/index.html").read_text()
     assert json.loads((calibration.golden / LOOKS).read_text().splitlines()[1])["reuse"] == "a <drill> of the team"
+    calibration.run(reuse="the same, in other words")
+    assert bands(calibration)[0].look.number == 2
     with pytest.raises(InputError, match="reuse: empty"):
         calibration.run(reuse=" ")

@@ -257,3 +257,8 @@ def test_a_torn_checkpoint_and_a_missing_gpu_are_named(
     if not torch.cuda.is_available():
         message = refuse("train", "trainer=gpu", split, f"policies={policy_folder}", "logger=none")
         assert "trainer=cpu" in message
+
+
+def test_a_key_with_dashes_is_told_apart_from_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", "--experiment=demo"]) == 2
+    assert "no option '--experiment'; keys are given without dashes" in capsys.readouterr().err

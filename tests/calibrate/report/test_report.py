@@ -72,7 +72,7 @@ def test_nothing_is_fetched(markup: str) -> None:
 
 def test_says_what_a_policy_lead_needs(markup: str) -> None:
     text = " ".join(Page(markup).text.replace("\u00a0", " ").split())
-    assert "2 of 4 bands are certified" in text
+    assert "2 of 3 bands are certified" in text
     assert "auto_remove is certified: precision at least 90 % (95 % confidence). It catches" in text
     assert "Not attainable: precision at least 90 % (95 % confidence) could not be shown." in text
     assert "540 known labels" in text

@@ -66,7 +66,7 @@ def test_each_band_gets_the_posts_of_its_own_part(make_calibration, tmp_path: Pa
     assert any("Poisson" in sentence for sentence in capacity.assumptions)
     assert any("Traffic stays as it was" in sentence for sentence in capacity.assumptions)
     assert 0 < capacity.precision_lower_bound < capacity.precision < 1
-    assert summary.title.startswith("calibrate: 3 of 4 bands certified")
+    assert summary.title.startswith("calibrate: 2 of 3 bands certified")
     assert summary.lines[0].endswith("posts a day")
     assert any(" ± " in line and "escalate" in line for line in summary.lines)
 
