@@ -1,9 +1,9 @@
 """How golden items came into their set, as far as the tests of one policy must know. N golden items."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibrate.bets.recall import recall_interval
 from calibrate.bets.weighted import checked_clusters, checked_weights
@@ -28,7 +28,7 @@ class Draw:
     """
 
     inclusion_prob: FloatArray | None = None
-    clusters: Sequence[str | None] | None = None
+    clusters: NDArray[np.object_] | None = None
     floor: float | None = None
     no_evidence: str | None = None
 
@@ -63,7 +63,7 @@ class Draw:
             checked_scores(scores),
             checked_labels(labels),
             checked_weights(self.inclusion_prob, len(scores)),
-            checked_clusters(self.clusters, len(scores)),  # type: ignore[arg-type]
+            checked_clusters(self.clusters, len(scores)),
         )
         caught = int((positive_scores >= np.float32(point.threshold)).sum())
         confidence = point.confidence or VOLUME_CONFIDENCE
@@ -87,7 +87,7 @@ def draw_of(golden_set: GoldenSet, policy_id: str) -> Draw:
         )
     return Draw(
         inclusion_prob=None if chances.min() == chances.max() else chances,
-        clusters=clusters.to_list() if clusters.drop_nulls().is_duplicated().any() else None,
+        clusters=clusters.to_numpy() if clusters.drop_nulls().is_duplicated().any() else None,
         floor=record.floor,
         no_evidence=no_evidence,
     )

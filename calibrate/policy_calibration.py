@@ -166,7 +166,7 @@ def _calibrate_band(
             target_recall=band.target_recall,
             confidence=1 - delta,
             inclusion_prob=evidence.draw.inclusion_prob,
-            clusters=evidence.draw.clusters,  # type: ignore[arg-type]
+            clusters=evidence.draw.clusters,
         )
     parts = _parts_of(point, rules, sliced, settings, delta) if point.kind == "precision" and sliced else ()
     point = evidence.draw.described(point, evidence.scores, evidence.labels)
@@ -196,7 +196,7 @@ def _precision_point(target: float, evidence: Evidence, settings: Settings, delt
         target_precision=target,
         confidence=1 - delta,
         inclusion_prob=evidence.draw.inclusion_prob,
-        clusters=evidence.draw.clusters,  # type: ignore[arg-type]
+        clusters=evidence.draw.clusters,
         pilot_scores=evidence.pilot_scores,
         pilot_labels=evidence.pilot_labels,
         corrections=settings.corrections,
@@ -216,7 +216,7 @@ def _curve_of(band: Band, point: OperatingPoint, evidence: Evidence) -> pl.DataF
         evidence.scores,
         evidence.labels,
         inclusion_prob=draw.inclusion_prob,
-        clusters=draw.clusters,  # type: ignore[arg-type]
+        clusters=draw.clusters,
         confidence=confidence,
         certified_range=point.certified_range,
         pilot_scores=evidence.pilot_scores,

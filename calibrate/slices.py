@@ -88,7 +88,7 @@ def slice_labels(
     labels: Scores,
     rows: SliceRows,
     inclusion_prob: ArrayLike | None = None,
-    clusters: Sequence[str | None] | None = None,
+    clusters: ArrayLike | None = None,
 ) -> dict[str, SliceLabels]:
     """The slices of a set.
 
@@ -99,7 +99,7 @@ def slice_labels(
         inclusion_prob: [N] in (0, 1]; None for equal ones.
         clusters: [N] names of what was drawn together.
     """
-    groups = None if clusters is None else checked_clusters(clusters, len(scores))  # type: ignore[arg-type]
+    groups = None if clusters is None else checked_clusters(clusters, len(scores))
     weights = checked_weights(inclusion_prob, len(scores))
     found = {}
     for name, inside in rows.items():
@@ -155,7 +155,8 @@ def check_slices(
         if part.weighted is not None and n_flagged:
             stakes = part.weighted.stakes
             precision = float(np.average(stakes.labels[:n_flagged], weights=stakes.weights[:n_flagged]))
-        own, status, more = None, "insufficient", None
+        own, more = None, None
+        status: SliceStatus = "insufficient"
         if ranked.n_labelled >= min_flagged:
             if part.weighted is not None:
                 reached, own, is_below = _by_betting(ranked, part.weighted, n_flagged, target=target, level=level)
@@ -174,7 +175,7 @@ def check_slices(
             SliceResult(
                 by=by,
                 value=name,
-                status=status,  # type: ignore[arg-type]
+                status=status,
                 target=target,
                 n_labelled=ranked.n_labelled,
                 n_flagged_labelled=n_flagged,

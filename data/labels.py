@@ -46,7 +46,7 @@ def derive_labels(annotations: pl.DataFrame, policies: list[Policy]) -> pl.DataF
     # Most items of large sets have one annotation, and grouping millions of them takes most of the time.
     repeated = counted.select(pl.struct("item_id", "policy_id").is_duplicated()).to_series()
     return pl.concat([_single_votes(counted.filter(~repeated)), _several_votes(counted.filter(repeated))]).cast(
-        LABEL_SCHEMA  # type: ignore[arg-type]
+        LABEL_SCHEMA  # type: ignore[arg-type]  # cast also takes selectors as keys, and dict is invariant
     )
 
 
