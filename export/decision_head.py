@@ -67,7 +67,7 @@ class Decision:
             return NotImplemented
         return all(np.array_equal(mine, theirs) for mine, theirs in zip(_arrays(self), _arrays(other), strict=True))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays; mypy takes None for no method
 
     def apply(self, logits_BP: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Probabilities float32 [B, P] and flags bool [B, K] of raw float32 logits, like the graph."""
