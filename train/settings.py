@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from data.policy import Strict
-from train.encoders import Pool
+from train.encoders.pooling import Pool
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
