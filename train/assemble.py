@@ -7,16 +7,9 @@ from typing import Any
 from data.errors import InputError
 from data.policy import Policy
 from data.preprocessing import Preprocessing
-from train.encoders import (
-    ImageEncoder,
-    TextEncoder,
-    build_image_encoder,
-    build_text_encoder,
-    describe,
-    feature_dim,
-    load_image_encoder,
-    load_text_encoder,
-)
+from train.encoders.describing import describe, feature_dim
+from train.encoders.image import ImageEncoder, build_image_encoder, load_image_encoder
+from train.encoders.text import TextEncoder, build_text_encoder, load_text_encoder
 from train.memory import keep_freed_memory
 from train.network import MODALITIES, MultimodalClassifier
 from train.settings import ModelSettings

@@ -18,7 +18,7 @@ from data.files import atomic_file, existing_file
 from data.policy import Policy, Strict
 from data.preprocessing import Preprocessing
 from train.assemble import build_network, frozen_prefixes, rebuild_encoders
-from train.encoders import state_digest
+from train.encoders.describing import state_digest
 from train.network import MultimodalClassifier
 from train.settings import ModelSettings
 
