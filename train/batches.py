@@ -34,6 +34,7 @@ def loader(
     dataset = ItemDataset(
         part.items,
         part.labels,
+        p_violating=part.p_violating,
         preprocessing=preprocessing,
         reads_frames=tunes_image,
         frame_features=None if tunes_image else encoded.frames,
@@ -53,7 +54,7 @@ def loader(
 def probed(part: Part) -> Part:
     """The items that the linear probe is fitted on: all, or of a large part an evenly spaced subset."""
     step = -(-len(part.items) // PROBED_ITEMS)
-    return Part(part.items.gather_every(step), part.labels[::step], part.digests)
+    return Part(part.items.gather_every(step), part.labels[::step], part.p_violating[::step], part.digests)
 
 
 def encoded_batches(

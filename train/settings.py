@@ -63,5 +63,6 @@ class OptimSettings(Strict):
     encoder_learning_rate: Positive = 2e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup_fraction: Share = 0.1
+    min_lr_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     probe_strength: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0

@@ -37,8 +37,12 @@ LABELS = np.array([[1.0, np.nan], [0.0, 1.0]], dtype=np.float32)
 
 
 def test_a_raw_batch_keeps_the_input_contract(posts: pl.DataFrame, tokenizer: Tokenizer) -> None:
-    dataset = ItemDataset(posts, LABELS, preprocessing=SMALL)
+    shares = np.array([[0.8, 0.5], [0.2, 1.0]], dtype=np.float32)
+    dataset = ItemDataset(posts, LABELS, p_violating=shares, preprocessing=SMALL)
     batch = Collate(tokenizer, SMALL)([dataset[0], dataset[1]])
+    assert np.array_equal(batch.p_violating.numpy(), shares)
+    assert batch.index.tolist() == [0, 1]
+    assert batch.index.dtype == torch.int64
     assert batch.frames is not None
     assert batch.frames.dtype == torch.uint8
     assert batch.frames.shape == (2, 2, 3, 8, 6)
