@@ -5,7 +5,7 @@ Decoding is in data.media, tokenising in data.text. Quarantined items never come
 Shapes: B batch, T frames, L tokens, P policies, H height, W width, D features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,7 +15,7 @@ import polars as pl
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from data.media import load_frames
 from data.preprocessing import Preprocessing
@@ -202,26 +202,3 @@ def _padded(arrays: Sequence[npt.NDArray[Any] | None], length: int) -> Tensor | 
     for row, array in enumerate(known):
         padded[row, : len(array)] = array
     return torch.from_numpy(padded)
-
-
-class EpochShuffle(Sampler[int]):
-    """A new order each epoch that hangs on nothing but seed and epoch: a resumed run sees what it would have seen.
-
-    Args:
-        size: number of items.
-        seed: of the run.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
-        return iter(order.tolist())

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data.loading import Collate, EpochShuffle, ItemDataset, texts_of
+from data.loading import Collate, ItemDataset, texts_of
 from data.media import MediaError
 from data.preprocessing import Preprocessing
 from train.features import Rows
@@ -94,16 +94,3 @@ def test_an_unreadable_item_is_an_error_and_never_another_item(posts: pl.DataFra
 def test_the_three_texts_are_one() -> None:
     columns = {"caption": ["a", None], "ocr_text": ["b", None], "asr_text": [None, " "]}
     assert texts_of(pl.DataFrame(columns)) == ["a\n[OCR] b", ""]
-
-
-def test_an_order_hangs_on_seed_and_epoch_alone() -> None:
-    sampler = EpochShuffle(50, seed=3)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
-    assert sorted(first) == sorted(second) == list(range(50))
-    assert first != second
-    later = EpochShuffle(50, seed=3)
-    later.set_epoch(1)
-    assert list(later) == second
-    assert list(EpochShuffle(50, seed=4)) != first
