@@ -95,7 +95,8 @@ class PolicyClassifier(lightning.LightningModule):
 
     def _is_logged(self) -> bool:
         """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""
-        return self.global_step == 0 or (self.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.global_step == 0 or (self.global_step + 1) % max(1, every) == 0
 
     def validation_step(self, batch: Batch) -> None:
         """Keep logits and labels for the end of the epoch."""
