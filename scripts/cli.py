@@ -1,6 +1,7 @@
 """`setpoint VERB key=value …`: finds the verb, lets Hydra compose its config, runs it, says what came of it.
 
-Exit codes: 0 done; 1 a finding (of validate or verify); 2 wrong input; 70 a bug, with its traceback.
+Exit codes: 0 done; 1 a finding (of validate or verify); 2 wrong input; 70 a bug, with its traceback; 128 + the signal
+that asked a training run to stop, 143 for SIGTERM.
 Nothing heavy is imported before a verb runs: `setpoint --help` answers at once.
 """
 
@@ -12,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.processes import is_first_process, overrides_of_job
 from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb, groups_of, search_path
 
 DONE, FINDING, WRONG_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
@@ -96,7 +98,11 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let its errors reach _guarded, which words them
     codes: list[int] = []
 
+    program = sys.argv[0]
+
     def job(config: DictConfig) -> None:
+        # Lightning starts further processes by running sys.argv again.
+        sys.argv = [program, verb.name, *overrides_of_job(config)]
         codes.append(_guarded(lambda: _report(verb, config)))
 
     unknown = [word for word in overrides if word.startswith("--") and word.partition("=")[0] not in FLAGS]
@@ -113,6 +119,8 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
 
 def _report(verb: Verb, config: object) -> int:
     summary = call(verb, config)  # type: ignore[arg-type]
+    if not is_first_process():
+        return DONE if summary.ok else FINDING
     for line in summary.lines:
         print(line)
     print(summary.title)
@@ -125,12 +133,17 @@ def _guarded(work: Callable[[], int]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from data.errors import InputError
+    from data.errors import InputError, Preempted
 
     try:
         return work()
     except InputError as error:
         return _refuse(str(error))
+    except Preempted as preempted:
+        if not is_first_process():
+            return DONE  # Lightning kills all processes at once where one fails
+        print(preempted, file=sys.stderr)
+        return preempted.exit_code
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(_first_words(error))
     except BrokenPipeError:

@@ -160,8 +160,8 @@ class RankBatches(Sampler[list[int]]):
 
         Loaders with workers ask for batches before Lightning tells the epoch: it is told here.
         """
-        self._start = (epoch, batch)
-        self.sampler.set_epoch(epoch)
+        self._start = (epoch + batch // self.num_batches, batch % self.num_batches)
+        self.sampler.set_epoch(self._start[0])
 
     def __len__(self) -> int:
         return self.num_batches

@@ -24,10 +24,11 @@ from train.module import PolicyClassifier, freeze
 from train.optim import Optimisation
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
+from train.preemption import StopSignals
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
-from train.settings import ModelSettings, OptimSettings
+from train.settings import Count, ModelSettings, OptimSettings, Positive
 from train.sources import load_tokenizer
 from train.trainer import build_trainer, one_thread_for_small_networks
 
@@ -49,6 +50,8 @@ def train(
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     cache_dir: Path = Path("outputs/cache"),
     max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    checkpoint_every_n_steps: Count | None = None,
+    checkpoint_every_n_minutes: Positive | None = 10.0,
     ckpt_path: str | None = "auto",
     overwrite: bool = False,
 ) -> Summary:
@@ -59,11 +62,18 @@ def train(
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
+        Preempted: a signal asked the run to stop, and it has, where the same command goes on.
     """
     config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
     config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
-    keep = KeepBestAndLast(out / CHECKPOINTS)
+    signals = StopSignals()
+    keep = KeepBestAndLast(
+        out / CHECKPOINTS,
+        signals,
+        every_n_steps=checkpoint_every_n_steps,
+        every_n_minutes=checkpoint_every_n_minutes,
+    )
     fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
     parts = read_split(split, all_policies)
@@ -120,19 +130,22 @@ def train(
     labels = readable["train"].labels
     # With overfit_batches, the same batches come again and again.
     order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
+    batches = sharing(order)
+    if start is not None:
+        batches.start_at(start.epoch, start.batch)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
-    with one_thread_for_small_networks(model):
+    with one_thread_for_small_networks(model), signals.watched():
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(readable["train"], encoded["train"], batches=batches),
             loading(
                 readable["validation"],
                 encoded["validation"],
                 batches=sharing(AsGiven(len(readable["validation"].items))),
             ),
-            ckpt_path=start,
+            ckpt_path=None if start is None else start.path,
             weights_only=True,
         )
     if fit.interrupted:
@@ -145,7 +158,7 @@ def train(
         f"{keep.best_epoch + 1}; {len(unreadable)} quarantined",
         [out / CHECKPOINTS / "best.ckpt", out / METRICS],
         [
-            *([f"continued from {start}"] if start else []),
+            *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *_unread_evidence(all_policies),
             *_table(keep.best_metrics),
