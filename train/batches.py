@@ -29,8 +29,8 @@ def loader(
     shuffled_by: int | None = None,
 ) -> DataLoader[Sample]:
     """Batches of a part, in its order or newly shuffled each epoch by the seed `shuffled_by`."""
-    tunes_image = model.image is not None and model.image.tune == "full"
-    tunes_text = model.text is not None and model.text.tune == "full"
+    tunes_image = model.image is not None and model.image.tuned
+    tunes_text = model.text is not None and model.text.tuned
     dataset = ItemDataset(
         part.items,
         part.labels,
