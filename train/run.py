@@ -174,7 +174,11 @@ def _record(
     }
     flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
-    fingerprint = sha256_of_json({**content, "optim": optim, "trainer": flags, "seed": config["seed"]})
+    # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
+    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
+    fingerprint = sha256_of_json(
+        {**content, "model": built, "optim": optim, "trainer": flags, "seed": config["seed"]}
+    )
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )
