@@ -21,6 +21,8 @@ from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier, freeze
+from train.optim import Optimisation
+from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
@@ -95,10 +97,13 @@ def train(
     job = PolicyClassifier(
         network,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
-        learning_rate=optim.learning_rate,
-        encoder_learning_rate=optim.encoder_learning_rate,
-        weight_decay=optim.weight_decay,
-        warmup_fraction=optim.warmup_fraction,
+        optimisation=Optimisation(
+            learning_rate=optim.learning_rate,
+            encoder_learning_rate=optim.encoder_learning_rate,
+            weight_decay=optim.weight_decay,
+            warmup_fraction=optim.warmup_fraction,
+            min_lr_fraction=optim.min_lr_fraction,
+        ),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
         unstored=frozen_prefixes(model),
@@ -109,17 +114,24 @@ def train(
         network=network,
         preprocessing=preprocessing,
         tokenizer=tokenizer,
-        batch_size=optim.batch_size,
         num_workers=optim.num_workers,
     )
+    sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
+    labels = readable["train"].labels
+    # With overfit_batches, the same batches come again and again.
+    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     with one_thread_for_small_networks(model):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], shuffled_by=seed),
-            loading(readable["validation"], encoded["validation"]),
+            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(
+                readable["validation"],
+                encoded["validation"],
+                batches=sharing(AsGiven(len(readable["validation"].items))),
+            ),
             ckpt_path=start,
             weights_only=True,
         )

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from data.policy import Strict
 from train.encoders.pooling import Pool
+from train.order import SamplerName
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -57,9 +58,11 @@ class OptimSettings(Strict):
     """Optimiser, schedule and batches; see configs/train/optim/adamw.yaml."""
 
     batch_size: Count = 64
+    sampler: SamplerName = "shuffled"
     learning_rate: Positive = 1e-4
     encoder_learning_rate: Positive = 2e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup_fraction: Share = 0.1
+    min_lr_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     probe_strength: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from data.preprocessing import Preprocessing
+from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
 WORDS = ["fine", "bad", "cat", "dog", "sun", "rain", "tree", "sea", "you", "the"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -185,3 +187,31 @@ def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pl.DataFrame(items).write_parquet(root / part / "items.parquet")
         pl.DataFrame(annotations).write_parquet(root / part / "annotations.parquet")
     return root
+
+
+@pytest.fixture
+def arguments(
+    encoder_folder: Callable[[str], str], split_folder: Path, small: Preprocessing, tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """Arguments of `train` for a run of a second; keyword arguments replace them, those of `trainer` flag by flag."""
+
+    def make(tune: str = "frozen", **changes: Any) -> dict[str, Any]:
+        model = ModelSettings(
+            image=ImageSettings(source=encoder_folder("timm"), tune=tune),
+            text=TextSettings(source=encoder_folder("bert"), tune=tune, layers=(-1, -2)),
+            fusion=FusionSettings(width=16, num_heads=2),
+        )
+        trainer = {"_target_": "lightning.Trainer", "accelerator": "cpu", "devices": 1, "max_epochs": 3}
+        return {
+            "split": split_folder,
+            "policies": split_folder / "policies",
+            "out": tmp_path / "run",
+            "preprocessing": small,
+            "model": model,
+            "optim": OptimSettings(batch_size=8, learning_rate=1e-3),
+            "cache_dir": tmp_path / "cache",
+            **changes,
+            "trainer": trainer | {"num_sanity_val_steps": 0} | changes.get("trainer", {}),
+        }
+
+    return make
