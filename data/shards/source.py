@@ -37,17 +37,15 @@ class Shards:
 
 @dataclass(frozen=True)
 class Placed:
-    """Items whose media are read from shards.
+    """Items whose media are read from shards, as far as these hold them.
 
     Attributes:
-        items: in the order of the shards, so that each is read once in a pass; `media` holds names into shards.
-        shard_of: the shard's number of each item; those that could not be packed are with the last.
-        missing: item_ids that are in no shard; they are not in `items`.
+        items: as they were given; `media` holds names into shards where there are any.
+        missing: item_ids that are in no shard.
         num_others: items of the shards that were not asked for.
     """
 
     items: pl.DataFrame
-    shard_of: list[int]
     missing: list[str]
     num_others: int
 
@@ -81,42 +79,33 @@ def place_items(items: pl.DataFrame, shards: Shards) -> Placed:
         items: as `data.items.read_items` returns them.
         shards: that hold their media.
     """
-    wanted = set(items["item_id"])
-    names: dict[str, tuple[int, list[str]]] = {
-        one.item_id: (len(shards.index.shards), [name_of_unreadable(shards.home, one.reason)])
+    held, wanted = shards.index.items, items["item_id"].to_list()
+    media = {
+        one.item_id: [name_of_unreadable(shards.home, one.reason)]
         for one in shards.index.unreadable
-        if one.item_id in wanted
+        if one.item_id in set(wanted)
     }
-    held = shards.index.items
-    for item_id, shard, at, size, sha256, file in held.filter(held["item_id"].is_in(list(wanted))).iter_rows():
-        if not at:
-            names[item_id] = (shard, [name_of_unreadable(shards.home, "its row in the shard holds no media")])
-            continue
-        part_of = range(len(at)) if shards.index.shards[shard].name.endswith(".parquet") else [0] * len(at)
-        names[item_id] = (
-            shard,
-            [
-                name_of(Place(shards.home, shards.index.shards[shard].name, *where), called)
-                for *where, called in zip(at, part_of, size, sha256, file, strict=True)
-            ],
-        )
-    there = pl.DataFrame(
-        {
-            "item_id": list(names),
-            "media": [media for _, media in names.values()],
-            "__shard": [shard for shard, _ in names.values()],
-        },
-        schema={"item_id": pl.String, "media": pl.List(pl.String), "__shard": pl.Int64},
-    ).with_row_index("__place")
-    columns = items.columns
-    placed = items.drop("media").join(there, on="item_id").sort("__shard", "__place")
-    num_known = len(shards.index.items) + len(shards.index.unreadable)
-    return Placed(
-        items=placed.select(columns),
-        shard_of=placed["__shard"].to_list(),
-        missing=[item_id for item_id in items["item_id"] if item_id not in names],
-        num_others=num_known - len(names),
+    for item_id, number, *places in held.filter(held["item_id"].is_in(wanted)).iter_rows():
+        media[item_id] = _names(shards.home, shards.index.shards[number].name, *places)
+    known = pl.DataFrame(
+        {"item_id": list(media), "__media": list(media.values())},
+        schema={"item_id": pl.String, "__media": pl.List(pl.String)},
     )
+    placed = items.join(known, on="item_id", how="left", maintain_order="left")
+    return Placed(
+        items=placed.with_columns(media=pl.coalesce("__media", "media")).drop("__media"),
+        missing=placed.filter(pl.col("__media").is_null())["item_id"].to_list(),
+        num_others=len(held) + len(shards.index.unreadable) - len(media),
+    )
+
+
+def _names(home: Path, shard: str, at: list[int], size: list[int], sha256: list[str], file: list[str]) -> list[str]:
+    if not at:
+        return [name_of_unreadable(home, "its row in the shard holds no media")]
+    parts = range(len(at)) if shard.endswith(".parquet") else [0] * len(at)
+    return [
+        name_of(Place(home, shard, at[one], parts[one], size[one], sha256[one]), file[one]) for one in range(len(at))
+    ]
 
 
 def _stated_index(folder: Folder, home: Path) -> Index:
