@@ -20,7 +20,9 @@ from data.preprocessing import Preprocessing
 from data.progress import tracked
 from data.text import tokenize
 from train.assemble import Encoders
-from train.encoders import ImageEncoder, TextEncoder, describe
+from train.encoders.describing import describe
+from train.encoders.image import ImageEncoder
+from train.encoders.text import TextEncoder
 from train.features import FeatureCache, Rows, in_shards, key_of_media, key_of_text
 
 DECODERS = 2  # threads; decoding a batch ahead of the encoder

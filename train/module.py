@@ -1,4 +1,5 @@
-"""The Lightning job: loss, optimiser, schedule and metrics around the network. What it computes is in train.network.
+"""The Lightning job: loss and metrics around the network. What it computes is in train.network, how its weights move
+in train.optim.
 
 Shapes: B batch, T frames, P policies, D features.
 """
@@ -9,13 +10,14 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
 from train.losses import masked_bce
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
+from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
 
 MONITORED = "val/mean_average_precision"
 
@@ -24,15 +26,12 @@ class PolicyClassifier(lightning.LightningModule):
     """Trains a MultimodalClassifier.
 
     Args:
-        network: prepared by `train.probe.prepare`; parameters of frozen encoders need no gradient.
+        network: prepared by `train.probe.prepare` and `train.tuning.start_tuning`.
         targets: the policies in the order of the logits, with their target precisions.
-        learning_rate: peak, of fusion and linear part.
-        encoder_learning_rate: peak, of encoders that are tuned.
-        weight_decay: of weights; biases, norms and single tokens have none.
-        warmup_fraction: of all steps, in which the rate rises from 0; it falls to 0 by a cosine after.
+        optimisation: rates, decay and schedule.
         seed: of the run.
         record: goes into checkpoints under "setpoint".
-        unstored: beginnings of the names of the network's weights that checkpoints leave out.
+        unstored: names of the network's weights that checkpoints leave out.
     """
 
     def __init__(
@@ -40,21 +39,16 @@ class PolicyClassifier(lightning.LightningModule):
         network: MultimodalClassifier,
         *,
         targets: dict[str, float | None],
-        learning_rate: float,
-        encoder_learning_rate: float,
-        weight_decay: float,
-        warmup_fraction: float,
+        optimisation: Optimisation,
         seed: int,
         record: dict[str, Any],
-        unstored: tuple[str, ...],
+        unstored: frozenset[str],
     ) -> None:
         super().__init__()
         self.network = network
         self.targets = targets
-        self.learning_rate, self.encoder_learning_rate = learning_rate, encoder_learning_rate
-        self.weight_decay, self.warmup_fraction = weight_decay, warmup_fraction
-        self.seed, self.record = seed, record
-        self.unstored = tuple(NETWORK + prefix for prefix in unstored)
+        self.optimisation, self.seed, self.record = optimisation, seed, record
+        self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -90,13 +84,19 @@ class PolicyClassifier(lightning.LightningModule):
         """Dropout of a batch hangs on its place alone: a resumed run goes on as if it had not been killed."""
         del batch
         sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1)[0]))
+        seed_device(self.device, int(sequence.generate_state(1)[0]))
 
     def training_step(self, batch: Batch) -> Tensor:
         """Loss of a batch."""
         loss = masked_bce(self.logits(batch), batch.labels)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        if self._is_logged():
+            self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         return loss
+
+    def _is_logged(self) -> bool:
+        """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.global_step == 0 or (self.global_step + 1) % max(1, every) == 0
 
     def validation_step(self, batch: Batch) -> None:
         """Keep logits and labels for the end of the epoch."""
@@ -129,35 +129,14 @@ class PolicyClassifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine."""
-        optimizer = torch.optim.AdamW(self.parameter_groups(), fused=True)
-        total = self.trainer.estimated_stepping_batches
-        warmup = self.warmup_fraction * total if math.isfinite(total) else 0
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            if not math.isfinite(total):
-                return 1.0
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        optimizer = adamw(parameter_groups(self.network, self.optimisation))
+        schedule = warmup_and_cosine(
+            optimizer,
+            total_steps=self.trainer.estimated_stepping_batches,
+            warmup_fraction=self.optimisation.warmup_fraction,
+            min_lr_fraction=self.optimisation.min_lr_fraction,
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters that train, by rate and by whether they decay; empty groups are left out."""
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                encoder = name.startswith(("image_encoder.", "text_encoder."))
-                groups.setdefault((encoder, parameter.ndim > 1), []).append(parameter)
-        return [
-            {
-                "params": parameters,
-                "lr": self.encoder_learning_rate if encoder else self.learning_rate,
-                "weight_decay": self.weight_decay if decays else 0.0,
-            }
-            for (encoder, decays), parameters in sorted(groups.items(), key=lambda group: group[0])
-        ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""
@@ -165,27 +144,20 @@ class PolicyClassifier(lightning.LightningModule):
         return batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the record, leave out the weights of frozen encoders."""
+        """Add the record, leave out the weights that come from the encoders' sources."""
         checkpoint["state_dict"] = {
-            name: held for name, held in checkpoint["state_dict"].items() if not name.startswith(self.unstored)
+            name: held for name, held in checkpoint["state_dict"].items() if name not in self.unstored
         }
         checkpoint[KEY] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning loads loosely; here nothing but frozen weights may be missing."""
-        expected = {name for name in self.state_dict() if not name.startswith(self.unstored)}
+        expected = {name for name in self.state_dict() if name not in self.unstored}
         assert set(checkpoint["state_dict"]) == expected, "the checkpoint's record matches, its weights do not"
 
 
-def freeze(network: MultimodalClassifier, prefixes: tuple[str, ...]) -> None:
-    """Put a network into training mode but for its frozen encoders and all batch norms of encoders, in place.
-
-    Batches are small and hold many frames of few posts: their statistics would be worse than the pretrained ones.
-    """
-    network.train()
-    for prefix in prefixes:
-        network.get_submodule(prefix.rstrip(".")).eval().requires_grad_(False)
-    for encoder in (network.image_encoder, network.text_encoder):
-        for module in encoder.modules() if encoder is not None else ():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed what draws on a device. `torch.manual_seed` seeds every kind of accelerator, at .2 ms for each absent."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

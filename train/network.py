@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from train.encoders import ImageEncoder, TextEncoder
+from train.encoders.image import ImageEncoder
+from train.encoders.text import TextEncoder
 from train.evidence import EvidencePool, LinearEvidence
 from train.fusion import Fusion
 

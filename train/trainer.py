@@ -51,7 +51,13 @@ def build_trainer(
     watched = sys.stderr.isatty() and trainer.get("enable_progress_bar", True)
     bar = [RichProgressBar(console_kwargs={"stderr": True})] if watched else []
     made: lightning.Trainer = _instantiate(
-        {**trainer, "enable_progress_bar": bool(watched), "enable_model_summary": False},
+        # The order of data is ours, on every rank: train.order.
+        {
+            **trainer,
+            "enable_progress_bar": bool(watched),
+            "enable_model_summary": False,
+            "use_distributed_sampler": False,
+        },
         "trainer",
         callbacks=[*callbacks, *extra, *bar],
         logger=_instantiate(logger, "logger") if logger else False,
@@ -94,7 +100,7 @@ def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
     What trains then is too small to share: on a busy machine threads that wait for each other cost ten times the
     work. It also makes the weights the same on any number of cores.
     """
-    tuned = any(encoder is not None and encoder.tune == "full" for encoder in (model.image, model.text))
+    tuned = any(settings.tuned for settings in model.encoders.values())
     threads = torch.get_num_threads()
     if not tuned:
         torch.set_num_threads(1)

@@ -13,7 +13,8 @@ from data.items import read_items
 from data.preprocessing import Preprocessing
 from train import encode as encoding
 from train.encode import encode_media, encode_texts
-from train.encoders import ImageEncoder, load_image_encoder, load_text_encoder
+from train.encoders.image import ImageEncoder, load_image_encoder
+from train.encoders.text import load_text_encoder
 from train.features import FeatureCache, Rows, in_shards, key_of_media
 from train.sources import load_tokenizer
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.encoders import load_image_encoder, load_text_encoder
+from train.encoders.image import load_image_encoder
+from train.encoders.text import load_text_encoder
 from train.evidence import summarise_frames
 from train.network import MultimodalClassifier
 

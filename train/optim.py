@@ -1,0 +1,111 @@
+"""Optimiser, schedule and parameter groups."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from train.network import MultimodalClassifier
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How weights move.
+
+    Attributes:
+        learning_rate: peak, of fusion and linear part.
+        encoder_learning_rate: peak, of encoders that are tuned.
+        weight_decay: of weights; biases, norms and single tokens have none.
+        warmup_fraction: of all steps, in which the rate rises from 0; it falls by a cosine after.
+        min_lr_fraction: of the peak, where the cosine ends.
+    """
+
+    learning_rate: float
+    encoder_learning_rate: float
+    weight_decay: float
+    warmup_fraction: float
+    min_lr_fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a rate and a decay; `name` is what a monitor of learning rates shows."""
+
+    name: str
+    learning_rate: float
+    weight_decay: float
+    parameters: list[nn.Parameter]
+
+
+def adamw(groups: list[ParameterGroup]) -> torch.optim.AdamW:
+    """AdamW over parameter groups."""
+    return torch.optim.AdamW(
+        [
+            {"params": group.parameters, "lr": group.learning_rate, "weight_decay": group.weight_decay}
+            | {"name": group.name}
+            for group in groups
+        ],
+        fused=True,
+    )
+
+
+def parameter_groups(network: MultimodalClassifier, settings: Optimisation) -> list[ParameterGroup]:
+    """Parameters that train, by rate and by whether they decay; empty groups are left out."""
+    groups: dict[str, ParameterGroup] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        part = name.split(".", 1)[0]
+        is_encoder = part.endswith("_encoder")
+        decays = decayed(parameter)
+        title = f"{part if is_encoder else 'head'}{'' if decays else '/no_decay'}"
+        groups.setdefault(
+            title,
+            ParameterGroup(
+                title,
+                settings.encoder_learning_rate if is_encoder else settings.learning_rate,
+                settings.weight_decay if decays else 0.0,
+                [],
+            ),
+        ).parameters.append(parameter)
+    return [groups[title] for title in sorted(groups)]
+
+
+def decayed(parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: to matrices and kernels; not to biases, norms and single tokens [1, 1, D].
+
+    >>> [decayed(nn.Parameter(torch.zeros(shape))) for shape in [(4,), (2, 4), (1, 4), (1, 1, 4), (1, 9, 4)]]
+    [False, True, True, False, True]
+    """
+    is_token = parameter.ndim > 2 and parameter.numel() == parameter.shape[-1]
+    return parameter.ndim > 1 and not is_token
+
+
+def warmup_and_cosine(
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: float,
+    warmup_fraction: float,
+    min_lr_fraction: float = 0.0,
+) -> LambdaLR:
+    """A rate that rises linearly and falls by a cosine, a factor a step (Loshchilov and Hutter 2017, SGDR).
+
+    Args:
+        optimizer: whose groups hold the peak rates.
+        total_steps: of the optimiser; infinite keeps the peak rate.
+        warmup_fraction: of all steps.
+        min_lr_fraction: of the peak rates, at the last step.
+    """
+    warmup = warmup_fraction * total_steps if math.isfinite(total_steps) else 0
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if not math.isfinite(total_steps):
+            return 1.0
+        done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+        return min_lr_fraction + (1 - min_lr_fraction) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, factor)
