@@ -19,7 +19,10 @@ from torch.utils.data import Dataset
 
 from data.media import load_frames
 from data.preprocessing import Preprocessing
+from data.shards.opening import register
 from data.text import compose_text, tokenize
+
+register()  # worker processes that are spawned, not forked, open names into shards too
 
 
 def texts_of(items: pl.DataFrame) -> list[str]:

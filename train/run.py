@@ -28,6 +28,7 @@ from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
+from train.shards import stream
 from train.sources import load_tokenizer
 from train.trainer import build_trainer, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
@@ -50,6 +51,9 @@ def train(
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     cache_dir: Path = Path("outputs/cache"),
     max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    shards: str | None = None,
+    shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
+    shards_mixed: Annotated[int, Field(ge=1)] = 8,
     ckpt_path: str | None = "auto",
     overwrite: bool = False,
 ) -> Summary:
@@ -68,6 +72,19 @@ def train(
     fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
     parts = read_split(split, all_policies)
+    streamed = None
+    if shards is not None:
+        streamed = stream(
+            parts,
+            shards,
+            cache_dir=cache_dir,
+            cache_gb=shards_cache_gb,
+            mixed=shards_mixed,
+            world_size=fit.world_size,
+            sampler=optim.sampler,
+            reads_media=model.image is not None and model.image.tuned,
+        )
+        parts = streamed.parts
 
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
@@ -120,8 +137,12 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
+    by_shard = streamed and streamed.order(
+        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    )
     # With overfit_batches, the same batches come again and again.
-    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
+    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
+    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
@@ -149,6 +170,7 @@ def train(
         [
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
+            *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),
             *_table(keep.best_metrics),
         ],
