@@ -19,14 +19,16 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
+from train.known_labels import count_known, counts_of, known_labels_table
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier, freeze
+from train.monitor import ThroughputMonitor
 from train.optim import Optimisation
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
-from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
+from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
 from train.trainer import build_trainer, one_thread_for_small_networks
@@ -55,7 +57,7 @@ def train(
     """Train one classifier for all policies.
 
     Writes to `out`: `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `metrics.json` (last of all: a run with
-    it is finished), `quarantine.json`, and `tokenizer.json` if the model reads text.
+    it is finished), `quarantine.json`, `throughput.json`, and `tokenizer.json` if the model reads text.
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
@@ -123,6 +125,9 @@ def train(
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
+    labelled = count_known(labels, [policy.policy_id for policy in all_policies])
+    monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
+    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
     with one_thread_for_small_networks(model):
         fit.fit(
             job,
@@ -139,6 +144,7 @@ def train(
         raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
+    write_json(out / THROUGHPUT, monitor.report(fit))
     write_json(out / METRICS, _metrics(fit.current_epoch, keep))
     return Summary(
         f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
@@ -148,6 +154,8 @@ def train(
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *_unread_evidence(all_policies),
+            *monitor.line(fit),
+            *known_labels_table(labelled, len(labels)),
             *_table(keep.best_metrics),
         ],
     )
