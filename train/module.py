@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
@@ -26,12 +26,12 @@ class PolicyClassifier(lightning.LightningModule):
     """Trains a MultimodalClassifier.
 
     Args:
-        network: prepared by `train.probe.prepare`; parameters of frozen encoders need no gradient.
+        network: prepared by `train.probe.prepare` and `train.tuning.start_tuning`.
         targets: the policies in the order of the logits, with their target precisions.
         optimisation: rates, decay and schedule.
         seed: of the run.
         record: goes into checkpoints under "setpoint".
-        unstored: beginnings of the names of the network's weights that checkpoints leave out.
+        unstored: names of the network's weights that checkpoints leave out.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class PolicyClassifier(lightning.LightningModule):
         optimisation: Optimisation,
         seed: int,
         record: dict[str, Any],
-        unstored: tuple[str, ...],
+        unstored: frozenset[str],
     ) -> None:
         super().__init__()
         self.network = network
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
-        self.unstored = tuple(NETWORK + prefix for prefix in unstored)
+        self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -144,15 +144,15 @@ class PolicyClassifier(lightning.LightningModule):
         return batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the record, leave out the weights of frozen encoders."""
+        """Add the record, leave out the weights that come from the encoders' sources."""
         checkpoint["state_dict"] = {
-            name: held for name, held in checkpoint["state_dict"].items() if not name.startswith(self.unstored)
+            name: held for name, held in checkpoint["state_dict"].items() if name not in self.unstored
         }
         checkpoint[KEY] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning loads loosely; here nothing but frozen weights may be missing."""
-        expected = {name for name in self.state_dict() if not name.startswith(self.unstored)}
+        expected = {name for name in self.state_dict() if name not in self.unstored}
         assert set(checkpoint["state_dict"]) == expected, "the checkpoint's record matches, its weights do not"
 
 
@@ -161,17 +161,3 @@ def seed_device(device: torch.device, seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
-
-
-def freeze(network: MultimodalClassifier, prefixes: tuple[str, ...]) -> None:
-    """Put a network into training mode but for its frozen encoders and all batch norms of encoders, in place.
-
-    Batches are small and hold many frames of few posts: their statistics would be worse than the pretrained ones.
-    """
-    network.train()
-    for prefix in prefixes:
-        network.get_submodule(prefix.rstrip(".")).eval().requires_grad_(False)
-    for encoder in (network.image_encoder, network.text_encoder):
-        for module in encoder.modules() if encoder is not None else ():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
