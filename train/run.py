@@ -24,7 +24,7 @@ from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
-from train.optim import Optimisation
+from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
@@ -107,13 +107,7 @@ def train(
         network,
         criterion=criterion,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
-        optimisation=Optimisation(
-            learning_rate=optim.learning_rate,
-            encoder_learning_rate=optim.encoder_learning_rate,
-            weight_decay=optim.weight_decay,
-            warmup_fraction=optim.warmup_fraction,
-            min_lr_fraction=optim.min_lr_fraction,
-        ),
+        optimisation=optimisation_of(optim, model),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
         unstored=unstored_names(network, model),
