@@ -19,14 +19,19 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
+from train.known_labels import count_known, counts_of, known_labels_table
+from train.losses.criterion import Criterion
+from train.losses.settings import BCE, LossSettings
+from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
+from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
-from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
+from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
 from train.shards import stream
 from train.sources import load_tokenizer
@@ -46,6 +51,7 @@ def train(
     model: ModelSettings,
     optim: OptimSettings,
     trainer: dict[str, Any],
+    loss: LossSettings = BCE(),  # noqa: B008 (immutable)
     callbacks: dict[str, dict[str, Any] | None] | None = None,
     logger: dict[str, Any] | None = None,
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
@@ -60,17 +66,19 @@ def train(
     """Train one classifier for all policies.
 
     Writes to `out`: `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `metrics.json` (last of all: a run with
-    it is finished), `quarantine.json`, and `tokenizer.json` if the model reads text.
+    it is finished), `quarantine.json`, `throughput.json`, and `tokenizer.json` if the model reads text.
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
     config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
+    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
+    config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
+    priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
     streamed = None
     if shards is not None:
@@ -113,8 +121,10 @@ def train(
         strength=optim.probe_strength,
     )
     start_tuning(network, model)
+    criterion = Criterion(loss, priors, readable["train"].labels, readable["train"].p_violating)
     job = PolicyClassifier(
         network,
+        criterion=criterion,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
         optimisation=optimisation_of(optim, model),
         seed=seed,
@@ -140,6 +150,9 @@ def train(
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
+    labelled = count_known(labels, [policy.policy_id for policy in all_policies])
+    monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
+    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
     with one_thread_for_small_networks(model):
         fit.fit(
             job,
@@ -156,6 +169,7 @@ def train(
         raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
+    write_json(out / THROUGHPUT, monitor.report(fit))
     write_json(out / METRICS, _metrics(fit.current_epoch, keep))
     return Summary(
         f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
@@ -166,6 +180,9 @@ def train(
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),
+            *monitor.line(fit),
+            *known_labels_table(labelled, len(labels)),
+            *criterion.summary(),
             *_table(keep.best_metrics),
         ],
     )
@@ -192,9 +209,8 @@ def _record(
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
     # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
     built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
-    fingerprint = sha256_of_json(
-        {**content, "model": built, "optim": optim, "trainer": flags, "seed": config["seed"]}
-    )
+    others = {name: config[name] for name in ("loss", "seed")}
+    fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )
