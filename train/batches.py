@@ -29,8 +29,8 @@ def loader(
     num_workers: int,
 ) -> DataLoader[Sample]:
     """This process's batches of a part."""
-    tunes_image = model.image is not None and model.image.tune == "full"
-    tunes_text = model.text is not None and model.text.tune == "full"
+    tunes_image = model.image is not None and model.image.tuned
+    tunes_text = model.text is not None and model.text.tuned
     dataset = ItemDataset(
         part.items,
         part.labels,

@@ -128,6 +128,12 @@ def order_of(sampler: SamplerName, labels: npt.NDArray[np.float32], seed: int) -
     return EpochOrder([cell for cell in cells if len(cell)], len(labels), seed)
 
 
+def batch_bounds(num_draws: int, *, batch_size: int, world_size: int) -> Indices:
+    """Where the global batches of an epoch begin and end in its draws [K + 1]; see RankBatches."""
+    num_batches = min(-(-num_draws // (batch_size * world_size)), num_draws // world_size)
+    return np.arange(num_batches + 1) * num_draws // num_batches
+
+
 class RankBatches(Sampler[list[int]]):
     """This process's batches of an epoch.
 
@@ -142,33 +148,30 @@ class RankBatches(Sampler[list[int]]):
         batch_size: of a process.
         rank: of this process.
         world_size: number of processes.
+        start: epoch and batch to begin with, for resumed runs; the batches before it are not even loaded. Loaders
+            with workers ask for batches before Lightning tells the epoch: it is known from here.
 
     Raises:
         InputError: there are fewer items than processes.
     """
 
-    def __init__(self, order: Order, *, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, order: Order, *, batch_size: int, rank: int = 0, world_size: int = 1, start: tuple[int, int] = (0, 0)
+    ) -> None:
         if order.num_draws < world_size:
             raise InputError(f"{order.num_draws} items for {world_size} processes: expected one each at least")
         self.sampler = order  # Lightning's name for whom it tells the epoch
         self.rank, self.world_size = rank, world_size
-        self.num_batches = min(-(-order.num_draws // (batch_size * world_size)), order.num_draws // world_size)
-        self._start = (0, 0)
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Begin with a batch within an epoch; those before it are not even loaded. For resumed runs.
-
-        Loaders with workers ask for batches before Lightning tells the epoch: it is told here.
-        """
-        self._start = (epoch + batch // self.num_batches, batch % self.num_batches)
-        self.sampler.set_epoch(self._start[0])
+        self.bounds = batch_bounds(order.num_draws, batch_size=batch_size, world_size=world_size)
+        epochs, batch = divmod(start[1], len(self))
+        self.start = (start[0] + epochs, batch)
+        order.set_epoch(self.start[0])
 
     def __len__(self) -> int:
-        return self.num_batches
+        return len(self.bounds) - 1
 
     def __iter__(self) -> Iterator[list[int]]:
         draws = self.sampler.draws()
-        epoch, batch = self._start
-        for number in range(batch if self.sampler.epoch == epoch else 0, self.num_batches):
-            start, stop = (place * len(draws) // self.num_batches for place in (number, number + 1))
-            yield draws[start:stop][self.rank :: self.world_size].tolist()
+        epoch, batch = self.start
+        for number in range(batch if self.sampler.epoch == epoch else 0, len(self)):
+            yield draws[self.bounds[number] : self.bounds[number + 1]][self.rank :: self.world_size].tolist()

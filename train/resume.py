@@ -9,14 +9,15 @@ from data.errors import InputError
 from data.files import existing_file
 from train.checkpoint import read_checkpoint, record_of
 
-CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE = (
+CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "checkpoints",
     "metrics.json",
     "config.yaml",
     "tokenizer.json",
     "quarantine.json",
+    "throughput.json",
 )
-WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE)
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT)
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,11 @@ class Start:
 
     Attributes:
         path: the checkpoint.
-        epoch: that the next batch belongs to, from 0.
-        batch: the number of the next batch within it.
+        place: epoch of the next batch, and its number within it, from 0.
     """
 
     path: Path
-    epoch: int
-    batch: int
+    place: tuple[int, int]
 
 
 def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Start | None:
@@ -68,11 +67,11 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
             f"{start}: comes from a run of another configuration or other data; "
             + ("choose another out=, or overwrite=true" if start == last else "give the settings it was trained with")
         )
-    return Start(start, *_position(content))
+    return Start(start, _place(content))
 
 
-def _position(content: dict[str, Any]) -> tuple[int, int]:
-    """Epoch and batch that come next, from the progress that Lightning keeps in a checkpoint."""
+def _place(content: dict[str, Any]) -> tuple[int, int]:
+    """Epoch and batch that come next, by the progress that Lightning keeps in a checkpoint."""
     progress = content["loops"]["fit_loop"]
     epochs, batches = progress["epoch_progress"]["current"], progress["epoch_loop.batch_progress"]["current"]
     ended = epochs["processed"] == epochs["started"]

@@ -14,23 +14,31 @@ from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import Encoders, build_network, frozen_prefixes, load_encoders
+from train.assemble import Encoders, build_network, load_encoders
+from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
+from train.known_labels import count_known, counts_of, known_labels_table
+from train.losses.criterion import Criterion
+from train.losses.settings import BCE, LossSettings
+from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
-from train.module import PolicyClassifier, freeze
-from train.optim import Optimisation
+from train.module import PolicyClassifier
+from train.monitor import ThroughputMonitor
+from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.preemption import StopSignals
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
-from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
+from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import Count, ModelSettings, OptimSettings, Positive
+from train.shards import stream
 from train.sources import load_tokenizer
-from train.trainer import build_trainer, one_thread_for_small_networks
+from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
+from train.tuning import check_tuning, start_tuning, unstored_names
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
@@ -45,11 +53,15 @@ def train(
     model: ModelSettings,
     optim: OptimSettings,
     trainer: dict[str, Any],
+    loss: LossSettings = BCE(),  # noqa: B008 (immutable)
     callbacks: dict[str, dict[str, Any] | None] | None = None,
     logger: dict[str, Any] | None = None,
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     cache_dir: Path = Path("outputs/cache"),
     max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    shards: str | None = None,
+    shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
+    shards_mixed: Annotated[int, Field(ge=1)] = 8,
     checkpoint_every_n_steps: Count | None = None,
     checkpoint_every_n_minutes: Positive | None = 10.0,
     ckpt_path: str | None = "auto",
@@ -58,14 +70,15 @@ def train(
     """Train one classifier for all policies.
 
     Writes to `out`: `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `metrics.json` (last of all: a run with
-    it is finished), `quarantine.json`, and `tokenizer.json` if the model reads text.
+    it is finished), `quarantine.json`, `throughput.json`, and `tokenizer.json` if the model reads text.
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
         Preempted: a signal asked the run to stop, and it has, where the same command goes on.
     """
     config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
+    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
+    config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     signals = StopSignals()
     keep = KeepBestAndLast(
@@ -74,13 +87,29 @@ def train(
         every_n_steps=checkpoint_every_n_steps,
         every_n_minutes=checkpoint_every_n_minutes,
     )
-    fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
+    average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
+    fit = build_trainer(trainer, callbacks=[keep, *average], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
+    priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
+    streamed = None
+    if shards is not None:
+        streamed = stream(
+            parts,
+            shards,
+            cache_dir=cache_dir,
+            cache_gb=shards_cache_gb,
+            mixed=shards_mixed,
+            world_size=fit.world_size,
+            sampler=optim.sampler,
+            reads_media=model.image is not None and model.image.tuned,
+        )
+        parts = streamed.parts
 
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
     network = build_network(model, encoders, all_policies, preprocessing)
+    check_tuning(network, model)
     record = _record(config, model, encoders, preprocessing, all_policies, parts, tokenizer)
     start = starting_point(out, fingerprint=record.fingerprint, ckpt_path=ckpt_path, overwrite=overwrite)
 
@@ -103,20 +132,16 @@ def train(
         linked_groups(known.items, ["creator_id", "cluster_id"]).to_list(),
         strength=optim.probe_strength,
     )
-    freeze(network, frozen_prefixes(model))
+    start_tuning(network, model)
+    criterion = Criterion(loss, priors, readable["train"].labels, readable["train"].p_violating)
     job = PolicyClassifier(
         network,
+        criterion=criterion,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
-        optimisation=Optimisation(
-            learning_rate=optim.learning_rate,
-            encoder_learning_rate=optim.encoder_learning_rate,
-            weight_decay=optim.weight_decay,
-            warmup_fraction=optim.warmup_fraction,
-            min_lr_fraction=optim.min_lr_fraction,
-        ),
+        optimisation=optimisation_of(optim, model),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
-        unstored=frozen_prefixes(model),
+        unstored=unstored_names(network, model),
     )
     loading = partial(
         loader,
@@ -128,18 +153,24 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
+    by_shard = streamed and streamed.order(
+        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    )
     # With overfit_batches, the same batches come again and again.
-    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
-    batches = sharing(order)
-    if start is not None:
-        batches.start_at(start.epoch, start.batch)
+    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
+    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
-    with one_thread_for_small_networks(model), signals.watched():
+    labelled = count_known(labels, [policy.policy_id for policy in all_policies])
+    monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
+    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
+    with one_thread_for_small_networks(model), matmul_precision(optim.matmul_precision), signals.watched():
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=batches),
+            loading(
+                readable["train"], encoded["train"], batches=sharing(order, start=start.place if start else (0, 0))
+            ),
             loading(
                 readable["validation"],
                 encoded["validation"],
@@ -152,6 +183,7 @@ def train(
         raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
+    write_json(out / THROUGHPUT, monitor.report(fit))
     write_json(out / METRICS, _metrics(fit.current_epoch, keep))
     return Summary(
         f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
@@ -160,7 +192,11 @@ def train(
         [
             *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
+            *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),
+            *monitor.line(fit),
+            *known_labels_table(labelled, len(labels)),
+            *criterion.summary(),
             *_table(keep.best_metrics),
         ],
     )
@@ -185,7 +221,10 @@ def _record(
     }
     flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
-    fingerprint = sha256_of_json({**content, "optim": optim, "trainer": flags, "seed": config["seed"]})
+    # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
+    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
+    others = {name: config[name] for name in ("loss", "seed")}
+    fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )

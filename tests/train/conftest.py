@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,10 @@ def _vit(folder: Path) -> None:
     save_pixel_statistics(folder)
 
 
-def _timm(folder: Path) -> None:
+def _timm(folder: Path, architecture: str = "test_resnet") -> None:
     from transformers import TimmWrapperConfig, TimmWrapperModel
 
-    model = TimmWrapperModel(TimmWrapperConfig(architecture="test_resnet"))
+    model = TimmWrapperModel(TimmWrapperConfig(architecture=architecture))
     model.save_pretrained(folder)
     save_pixel_statistics(folder)
 
@@ -123,6 +124,7 @@ def _siglip(folder: Path) -> None:
 MAKERS: dict[str, Callable[[Path], None]] = {
     "vit": _vit,
     "timm": _timm,
+    "efficientnet": partial(_timm, architecture="test_efficientnet"),
     "bert": _bert,
     "clip": _clip,
     "siglip": _siglip,
@@ -131,7 +133,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Makes and remembers the folder of a tiny random encoder: vit, timm, bert, clip or siglip."""
+    """Makes and remembers the folder of a tiny random encoder: vit, timm, efficientnet, bert, clip or siglip."""
     made: dict[str, str] = {}
 
     def folder_of(kind: str) -> str:

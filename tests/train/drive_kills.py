@@ -24,7 +24,13 @@ from train.run import train
 
 @dataclass(frozen=True)
 class Death:
-    """Where to die: in a hook of a Lightning callback, after so many optimiser steps; or by the clock, from outside."""
+    """Where to die: in a hook of a Lightning callback, after so many optimiser steps; or, from outside, by the clock.
+
+    Attributes:
+        hook: None for by the clock.
+        step: done before.
+        seconds: after the first batch.
+    """
 
     hook: str | None = None
     step: int = 0
@@ -51,7 +57,7 @@ class Watcher(Callback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         line = {"epoch": trainer.current_epoch, "batch": batch_idx, "items": batch.index.tolist()}
-        with open(self.seen, "a") as file:
+        with Path(self.seen).open("a") as file:
             file.write(json.dumps(line) + "\n")
         self._die(trainer, "on_train_batch_start")
 

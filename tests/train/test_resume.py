@@ -1,16 +1,22 @@
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import lightning
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
+from data.errors import Preempted
 from train.checkpoint import read_checkpoint
+from train.order import EpochOrder, RankBatches
+from train.run import train
 from train.settings import OptimSettings
 
 DRIVER = Path(__file__).with_name("drive_kills.py")
@@ -38,7 +44,7 @@ def seen_in(out: Path) -> tuple[dict[tuple[int, int], list[int]], list[tuple[int
     return items, begun
 
 
-def assert_same_run(whole: Path, killed: Path) -> None:
+def assert_same_weights(whole: Path, killed: Path) -> None:
     for name in ("best", "last"):
         first, second = checkpoint(whole, name), checkpoint(killed, name)
         for key, held in first["state_dict"].items():
@@ -51,7 +57,86 @@ def assert_same_run(whole: Path, killed: Path) -> None:
         assert first["global_step"] == second["global_step"]
         assert first["epoch"] == second["epoch"]
     assert (whole / "metrics.json").read_bytes() == (killed / "metrics.json").read_bytes()
+
+
+def assert_same_run(whole: Path, killed: Path) -> None:
+    assert_same_weights(whole, killed)
     assert seen_in(whole)[0] == seen_in(killed)[0]
+
+
+class Signals(lightning.Callback):
+    """Sends this process a signal within a step."""
+
+    def __init__(self, signum: int, step: int) -> None:
+        self.signum, self.step = signum, step
+
+    def on_before_optimizer_step(self, trainer: Any, *others: Any) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.signum)
+
+
+@pytest.mark.parametrize(
+    ("signum", "changes"),
+    [
+        (signal.SIGTERM, {}),
+        (signal.SIGINT, {"accumulate_grad_batches": 2, "val_check_interval": 0.5}),
+    ],
+)
+def test_a_signal_ends_the_step_keeps_its_state_and_leaves(
+    arguments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, "signals_of_this_test", sys.modules[__name__])
+    target = {"_target_": "signals_of_this_test.Signals", "signum": int(signum), "step": 4}
+    given = arguments(checkpoint_every_n_minutes=None)
+    given["trainer"] = {**given["trainer"], "max_epochs": 3, **changes}
+    before = signal.getsignal(signum)
+    train(**{**given, "out": tmp_path / "whole"})
+    with pytest.raises(Preempted, match=f"stopped by {signum.name} after step 5") as stopped:
+        train(**given, callbacks={"signals": target})
+    assert stopped.value.exit_code == 128 + signum
+    assert signal.getsignal(signum) is before
+    last = checkpoint(given["out"], "last")
+    assert last["global_step"] == 5
+    assert not (given["out"] / "metrics.json").exists()
+    train(**given)
+    assert_same_weights(tmp_path / "whole", given["out"])
+
+
+def test_slurm_requeues_what_it_signals(arguments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "signals_of_this_test", sys.modules[__name__])
+    (tmp_path / "bin").mkdir()
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/asked\n")
+    scontrol.chmod(0o755)
+    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "x", "SLURM_PROCID": "0"}
+    slurm |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NTASKS_PER_NODE": "1"}
+    for name, value in {**slurm, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+    given = arguments()
+    target = {"_target_": "signals_of_this_test.Signals", "signum": int(signal.SIGUSR1), "step": 4}
+    with pytest.raises(Preempted, match="the job is requeued"):
+        train(**given, callbacks={"signals": target})
+    assert (tmp_path / "asked").read_text() == "requeue 7\n"
+    assert sorted(path.name for path in given["out"].glob("**/*.ckpt")) == ["best.ckpt", "last.ckpt"]
+    assert any("continued from" in line for line in train(**given).lines)
+
+
+def test_what_was_skipped_is_not_loaded() -> None:
+    loaded: list[int] = []
+
+    class Items(Dataset[int]):
+        def __getitem__(self, index: int) -> int:
+            loaded.append(index)
+            return index
+
+    order = EpochOrder([np.arange(20)], 20, 0)
+    whole = list(RankBatches(order, batch_size=4))
+    batches = RankBatches(EpochOrder([np.arange(20)], 20, 0), batch_size=4, start=(0, 3))
+    loader: DataLoader[int] = DataLoader(Items(), batch_sampler=batches)
+    assert [batch.tolist() for batch in loader] == whole[3:]
+    assert loaded == [item for batch in whole[3:] for item in batch]
+    with_workers: DataLoader[int] = DataLoader(Items(), batch_sampler=batches, num_workers=1)
+    assert [batch.tolist() for batch in with_workers] == whole[3:]
 
 
 @pytest.mark.slow
