@@ -2,10 +2,10 @@
 
 Decoding is in data.media, tokenising in data.text. Quarantined items never come here.
 
-Shapes: B batch, T frames, L tokens, P policies, H height, W width, D features.
+Shapes: B batch, T frames, L tokens, M mels, K places of a spectrogram, P policies, H height, W width, D features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -29,14 +29,15 @@ def texts_of(items: pl.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class Sample:
-    """One item, as the workers hand it over. Frames and texts are raw or encoded; the other field is None.
+    """One item, as the workers hand it over; what nobody reads, or was encoded before, is None.
 
     Attributes:
         frames: uint8 [T, 3, H, W].
         frame_features: float32 [T, D].
-        times: float32 [T], seconds since the first frame; T is 0 without media or an image encoder.
+        times: float32 [T], seconds since the first frame; T is 0 without media or an encoder that reads them.
         text: '' where there is none.
-        text_features: float32 [D].
+        vectors: float32 [D] by name of the encoder, of those that ran before; zeros where the item has none.
+        present: by name, whether the item has what these and the encoders still to run read.
         labels: float32 [P], NaN where unknown.
     """
 
@@ -44,7 +45,8 @@ class Sample:
     frame_features: npt.NDArray[np.float32] | None
     times: npt.NDArray[np.float32]
     text: str
-    text_features: npt.NDArray[np.float32] | None
+    vectors: dict[str, npt.NDArray[np.float32]]
+    present: dict[str, bool]
     labels: npt.NDArray[np.float32]
 
 
@@ -55,10 +57,11 @@ class ItemDataset(Dataset[Sample]):
         items: N items, as `data.items.read_items` returns them, the unreadable ones removed.
         labels: float32 [N, P], NaN where unknown.
         preprocessing: of media that are decoded here.
-        reads_frames: False leaves frames out altogether.
-        frame_features: by item_id, each [T, D], with its times; None to decode instead.
-        text_features: by item_id, each [1, D]; items without text are absent. None to tokenise instead.
-        text_dim: D of the text features.
+        reads_frames: whether an encoder still wants pixels.
+        frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
+        vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
+            reads are absent, or have no row.
+        dims: D by the same names.
     """
 
     def __init__(
@@ -68,17 +71,16 @@ class ItemDataset(Dataset[Sample]):
         *,
         preprocessing: Preprocessing,
         reads_frames: bool = True,
-        frame_features: dict[str, Any] | None = None,
-        text_features: dict[str, Any] | None = None,
-        text_dim: int = 0,
+        frame_features: Mapping[str, Any] | None = None,
+        vectors: Mapping[str, Mapping[str, Any]] | None = None,
+        dims: Mapping[str, int] | None = None,
     ) -> None:
         self.item_ids = items["item_id"].to_list()
         self.media = items["media"].to_list()
         self.media_types = items["media_type"].to_list()
         self.texts = texts_of(items)
         self.labels, self.preprocessing, self.reads_frames = labels, preprocessing, reads_frames
-        self.frame_features, self.text_features = frame_features, text_features
-        self.text_dim = text_dim
+        self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -86,22 +88,29 @@ class ItemDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         item_id = self.item_ids[index]
         frames, frame_features, times = None, None, np.zeros(0, np.float32)
+        if self.reads_frames:
+            decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
+            frames, times = decoded.frames, decoded.times
         if self.frame_features is not None:
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
-        elif self.reads_frames:
-            decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
-            frames, times = decoded.frames, decoded.times
-        text_features = None
-        if self.text_features is not None:
-            found = self.text_features.get(item_id)
-            text_features = np.zeros(self.text_dim, np.float32) if found is None else found.features[0]
-        return Sample(frames, frame_features, times, self.texts[index], text_features, self.labels[index])
+        vectors = {name: self._vector(name, item_id) for name in self.vectors}
+        present = {"clip": bool((np.diff(times) > 0).any()), "text": bool(self.texts[index])}
+        present |= {name: vector is not None for name, vector in vectors.items()}
+        filled = {
+            name: np.zeros(self.dims[name], np.float32) if vector is None else vector
+            for name, vector in vectors.items()
+        }
+        return Sample(frames, frame_features, times, self.texts[index], filled, present, self.labels[index])
+
+    def _vector(self, name: str, item_id: str) -> npt.NDArray[np.float32] | None:
+        found = self.vectors[name].get(item_id)
+        return None if found is None or not len(found.features) else found.features[0]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of items, padded with zeros. Frames and text are raw or encoded; the other field is None.
+    """A batch of items, padded with zeros; what nobody reads, or was encoded before, is None.
 
     Attributes:
         frames: uint8 [B, T, 3, H, W].
@@ -110,8 +119,8 @@ class Batch:
         frame_times: float32 [B, T].
         token_ids: int64 [B, L].
         token_mask: bool [B, L].
-        text_features: float32 [B, D].
-        has_text: bool [B].
+        vectors: float32 [B, D] by name of the encoder, of those that ran before.
+        present: bool [B] by name, as of `Sample`.
         labels: float32 [B, P], NaN where unknown.
     """
 
@@ -121,17 +130,19 @@ class Batch:
     frame_times: Tensor
     token_ids: Tensor | None
     token_mask: Tensor | None
-    text_features: Tensor | None
-    has_text: Tensor
+    vectors: dict[str, Tensor]
+    present: dict[str, Tensor]
     labels: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
-        moved: dict[str, Any] = {
-            field.name: None if (held := getattr(self, field.name)) is None else held.to(device, non_blocking=True)
-            for field in fields(self)
-        }
-        return Batch(**moved)
+
+        def moved(held: Any) -> Any:
+            if isinstance(held, dict):
+                return {name: moved(one) for name, one in held.items()}
+            return None if held is None else held.to(device, non_blocking=True)
+
+        return Batch(**{field.name: moved(getattr(self, field.name)) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,6 @@ class Collate:
         if self.tokenizer is not None:
             texts = [sample.text for sample in samples]
             token_ids, token_mask = tokenize(self.tokenizer, texts, self.preprocessing.max_tokens)
-        text_features = [sample.text_features for sample in samples if sample.text_features is not None]
         return Batch(
             frames=_padded([sample.frames for sample in samples], num_frames),
             frame_features=_padded([sample.frame_features for sample in samples], num_frames),
@@ -166,8 +176,11 @@ class Collate:
             frame_times=torch.from_numpy(times_BT),
             token_ids=None if token_ids is None else torch.from_numpy(token_ids),
             token_mask=None if token_mask is None else torch.from_numpy(token_mask),
-            text_features=torch.from_numpy(np.stack(text_features)) if text_features else None,
-            has_text=torch.tensor([bool(sample.text) for sample in samples]),
+            vectors={
+                name: torch.from_numpy(np.stack([sample.vectors[name] for sample in samples]))
+                for name in samples[0].vectors
+            },
+            present={name: torch.tensor([sample.present[name] for sample in samples]) for name in samples[0].present},
             labels=torch.from_numpy(np.stack([sample.labels for sample in samples])),
         )
 

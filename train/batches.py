@@ -29,25 +29,24 @@ def loader(
     shuffled_by: int | None = None,
 ) -> DataLoader[Sample]:
     """Batches of a part, in its order or newly shuffled each epoch by the seed `shuffled_by`."""
-    tunes_image = model.image is not None and model.image.tune == "full"
-    tunes_text = model.text is not None and model.text.tune == "full"
+    still_runs = model.tuned
     dataset = ItemDataset(
         part.items,
         part.labels,
         preprocessing=preprocessing,
-        reads_frames=tunes_image,
-        frame_features=None if tunes_image else encoded.frames,
-        text_features=None if tunes_text else encoded.texts,
-        text_dim=network.text_dim,
+        reads_frames=bool(still_runs & {"image", "clip"}),
+        frame_features=None if "image" in still_runs else encoded.frames,
+        vectors={name: rows for name, rows in encoded.vectors.items() if name not in still_runs},
+        dims=network.dims,
     )
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=None if shuffled_by is None else EpochShuffle(len(dataset), shuffled_by),
-        collate_fn=Collate(tokenizer if tunes_text else None, preprocessing),
+        collate_fn=Collate(tokenizer if "text" in still_runs else None, preprocessing),
         # Cached features are read faster than workers could hand them over.
-        num_workers=num_workers if tunes_image or tunes_text else 0,
-        persistent_workers=bool(num_workers and (tunes_image or tunes_text)),
+        num_workers=num_workers if still_runs else 0,
+        persistent_workers=bool(num_workers and still_runs),
     )
 
 
@@ -67,8 +66,8 @@ def encoded_batches(
         preprocessing=preprocessing,
         reads_frames=False,
         frame_features=encoded.frames,
-        text_features=encoded.texts,
-        text_dim=network.text_dim,
+        vectors=encoded.vectors,
+        dims=network.dims,
     )
     collate = Collate(None, preprocessing)
     for start in range(0, len(dataset), ITEMS_PER_PROBE_BATCH):

@@ -18,7 +18,8 @@ from train.assemble import Encoders, build_network, frozen_prefixes, load_encode
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode, untruncated_json
+from train.encode import encode
+from train.encode_texts import untruncated_json
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier, freeze
 from train.optim import Optimisation

@@ -25,6 +25,10 @@ class ImageSettings(Strict):
     std: Channels | None = None
 
 
+class ClipSettings(ImageSettings):
+    """The encoder of clips; see configs/train/model/frozen.yaml."""
+
+
 class TextSettings(Strict):
     """The text encoder; see configs/train/model/frozen.yaml."""
 
@@ -32,6 +36,9 @@ class TextSettings(Strict):
     tune: Literal["frozen", "full"] = "frozen"
     pool: Pool = "auto"
     layers: Layers = (-1,)
+
+
+EncoderSettings = ImageSettings | ClipSettings | TextSettings
 
 
 class FusionSettings(Strict):
@@ -48,9 +55,21 @@ class ModelSettings(Strict):
     """Encoders and fusion. An encoder that is null leaves its modality out."""
 
     image: ImageSettings | None
+    clip: ClipSettings | None = None
     text: TextSettings | None
     fusion: FusionSettings = FusionSettings()
     respect_evidence: bool = True
+
+    @property
+    def encoders(self) -> dict[str, EncoderSettings]:
+        """Settings of the encoders that the model has, by their name in `train.evidence.ENCODERS`."""
+        found = {"image": self.image, "clip": self.clip, "text": self.text}
+        return {name: settings for name, settings in found.items() if settings is not None}
+
+    @property
+    def tuned(self) -> set[str]:
+        """Names of the encoders whose weights train."""
+        return {name for name, settings in self.encoders.items() if settings.tune != "frozen"}
 
 
 class OptimSettings(Strict):
