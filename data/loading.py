@@ -5,7 +5,7 @@ Decoding is in data.media, tokenising in data.text. Quarantined items never come
 Shapes: B batch, T frames, L tokens, M mels, K places of a spectrogram, P policies, H height, W width, D features.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,7 +15,7 @@ import polars as pl
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from data.media import load_frames
 from data.preprocessing import Preprocessing
@@ -39,6 +39,8 @@ class Sample:
         vectors: float32 [D] by name of the encoder, of those that ran before; zeros where the item has none.
         present: by name, whether the item has what these and the encoders still to run read.
         labels: float32 [P], NaN where unknown.
+        p_violating: float32 [P], the share of annotators who found a violation; NaN where nobody knows.
+        index: the item's row in its dataset.
     """
 
     frames: npt.NDArray[np.uint8] | None
@@ -48,6 +50,8 @@ class Sample:
     vectors: dict[str, npt.NDArray[np.float32]]
     present: dict[str, bool]
     labels: npt.NDArray[np.float32]
+    p_violating: npt.NDArray[np.float32]
+    index: int
 
 
 class ItemDataset(Dataset[Sample]):
@@ -56,6 +60,7 @@ class ItemDataset(Dataset[Sample]):
     Args:
         items: N items, as `data.items.read_items` returns them, the unreadable ones removed.
         labels: float32 [N, P], NaN where unknown.
+        p_violating: float32 [N, P], NaN where unknown; None for the labels themselves.
         preprocessing: of media that are decoded here.
         reads_frames: whether an encoder still wants pixels.
         frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
@@ -69,6 +74,7 @@ class ItemDataset(Dataset[Sample]):
         items: pl.DataFrame,
         labels: npt.NDArray[np.float32],
         *,
+        p_violating: npt.NDArray[np.float32] | None = None,
         preprocessing: Preprocessing,
         reads_frames: bool = True,
         frame_features: Mapping[str, Any] | None = None,
@@ -79,7 +85,8 @@ class ItemDataset(Dataset[Sample]):
         self.media = items["media"].to_list()
         self.media_types = items["media_type"].to_list()
         self.texts = texts_of(items)
-        self.labels, self.preprocessing, self.reads_frames = labels, preprocessing, reads_frames
+        self.labels, self.p_violating = labels, labels if p_violating is None else p_violating
+        self.preprocessing, self.reads_frames = preprocessing, reads_frames
         self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
 
     def __len__(self) -> int:
@@ -101,7 +108,17 @@ class ItemDataset(Dataset[Sample]):
             name: np.zeros(self.dims[name], np.float32) if vector is None else vector
             for name, vector in vectors.items()
         }
-        return Sample(frames, frame_features, times, self.texts[index], filled, present, self.labels[index])
+        return Sample(
+            frames,
+            frame_features,
+            times,
+            self.texts[index],
+            filled,
+            present,
+            self.labels[index],
+            self.p_violating[index],
+            index,
+        )
 
     def _vector(self, name: str, item_id: str) -> npt.NDArray[np.float32] | None:
         found = self.vectors[name].get(item_id)
@@ -122,6 +139,8 @@ class Batch:
         vectors: float32 [B, D] by name of the encoder, of those that ran before.
         present: bool [B] by name, as of `Sample`.
         labels: float32 [B, P], NaN where unknown.
+        p_violating: float32 [B, P], the share of annotators who found a violation; NaN where nobody knows.
+        index: int64 [B], each item's row in its dataset.
     """
 
     frames: Tensor | None
@@ -133,6 +152,8 @@ class Batch:
     vectors: dict[str, Tensor]
     present: dict[str, Tensor]
     labels: Tensor
+    p_violating: Tensor
+    index: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
@@ -182,6 +203,8 @@ class Collate:
             },
             present={name: torch.tensor([sample.present[name] for sample in samples]) for name in samples[0].present},
             labels=torch.from_numpy(np.stack([sample.labels for sample in samples])),
+            p_violating=torch.from_numpy(np.stack([sample.p_violating for sample in samples])),
+            index=torch.tensor([sample.index for sample in samples]),
         )
 
 
@@ -193,26 +216,3 @@ def _padded(arrays: Sequence[npt.NDArray[Any] | None], length: int) -> Tensor | 
     for row, array in enumerate(known):
         padded[row, : len(array)] = array
     return torch.from_numpy(padded)
-
-
-class EpochShuffle(Sampler[int]):
-    """A new order each epoch that hangs on nothing but seed and epoch: a resumed run sees what it would have seen.
-
-    Args:
-        size: number of items.
-        seed: of the run.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
-        return iter(order.tolist())

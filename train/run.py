@@ -23,6 +23,7 @@ from train.encode_texts import untruncated_json
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier, freeze
 from train.optim import Optimisation
+from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
@@ -114,17 +115,24 @@ def train(
         network=network,
         preprocessing=preprocessing,
         tokenizer=tokenizer,
-        batch_size=optim.batch_size,
         num_workers=optim.num_workers,
     )
+    sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
+    labels = readable["train"].labels
+    # With overfit_batches, the same batches come again and again.
+    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     with one_thread_for_small_networks(model):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], shuffled_by=seed),
-            loading(readable["validation"], encoded["validation"]),
+            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(
+                readable["validation"],
+                encoded["validation"],
+                batches=sharing(AsGiven(len(readable["validation"].items))),
+            ),
             ckpt_path=start,
             weights_only=True,
         )

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from data.policy import Strict
 from train.encoders.pooling import Pool
+from train.order import SamplerName
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -15,7 +16,7 @@ Channels = tuple[float, float, float]
 
 
 class ImageSettings(Strict):
-    """The image encoder; see configs/train/model/frozen.yaml."""
+    """An encoder of pixels, of single images or of clips; see configs/train/model/frozen.yaml."""
 
     source: str
     tune: Literal["frozen", "full"] = "frozen"
@@ -23,10 +24,6 @@ class ImageSettings(Strict):
     layers: Layers = (-1,)
     mean: Channels | None = None
     std: Channels | None = None
-
-
-class ClipSettings(ImageSettings):
-    """The encoder of clips; see configs/train/model/frozen.yaml."""
 
 
 class TextSettings(Strict):
@@ -38,7 +35,7 @@ class TextSettings(Strict):
     layers: Layers = (-1,)
 
 
-EncoderSettings = ImageSettings | ClipSettings | TextSettings
+EncoderSettings = ImageSettings | TextSettings
 
 
 class FusionSettings(Strict):
@@ -55,7 +52,7 @@ class ModelSettings(Strict):
     """Encoders and fusion. An encoder that is null leaves its modality out."""
 
     image: ImageSettings | None
-    clip: ClipSettings | None = None
+    clip: ImageSettings | None = None
     text: TextSettings | None
     fusion: FusionSettings = FusionSettings()
     respect_evidence: bool = True
@@ -76,6 +73,7 @@ class OptimSettings(Strict):
     """Optimiser, schedule and batches; see configs/train/optim/adamw.yaml."""
 
     batch_size: Count = 64
+    sampler: SamplerName = "shuffled"
     learning_rate: Positive = 1e-4
     encoder_learning_rate: Positive = 2e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.05

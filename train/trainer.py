@@ -51,7 +51,13 @@ def build_trainer(
     watched = sys.stderr.isatty() and trainer.get("enable_progress_bar", True)
     bar = [RichProgressBar(console_kwargs={"stderr": True})] if watched else []
     made: lightning.Trainer = _instantiate(
-        {**trainer, "enable_progress_bar": bool(watched), "enable_model_summary": False},
+        # The order of data is ours, on every rank: train.order.
+        {
+            **trainer,
+            "enable_progress_bar": bool(watched),
+            "enable_model_summary": False,
+            "use_distributed_sampler": False,
+        },
         "trainer",
         callbacks=[*callbacks, *extra, *bar],
         logger=_instantiate(logger, "logger") if logger else False,
