@@ -1,7 +1,7 @@
 """Putting a network together from settings: encoders by their source, or from what a checkpoint says of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from data.errors import InputError
@@ -39,7 +39,7 @@ class Encoders:
     @property
     def by_name(self) -> dict[str, Encoder]:
         """Those that there are, by their name in `train.evidence.ENCODERS`."""
-        found = {name: getattr(self, name) for name in ENCODERS}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: encoder for name, encoder in found.items() if encoder is not None}
 
     @property
