@@ -65,14 +65,15 @@ def load_encoders(model: ModelSettings) -> Encoders:
 
 
 def rebuild_encoders(model: ModelSettings, described: dict[str, Any]) -> Encoders:
-    """The encoders of a checkpoint: frozen ones from their source, tuned ones empty, to be filled.
+    """The encoders of a checkpoint: fully tuned ones empty, to be filled; others, that adapters may go on, from their
+    source.
 
     Raises:
-        InputError: the source of a frozen encoder holds other weights than those of the checkpoint.
+        InputError: the source of an encoder holds other weights than those of the checkpoint.
     """
     made: dict[str, Any] = {}
     for name, settings in model.encoders.items():
-        if name in model.tuned:
+        if settings.tune == "full":
             made[name] = BUILDERS[name](described[name])
         else:
             made[name] = _load(name, settings, pool=described[name]["pool"])
@@ -118,11 +119,6 @@ def build_network(
         dropout=model.fusion.dropout,
         modality_dropout=model.fusion.modality_dropout,
     )
-
-
-def frozen_prefixes(model: ModelSettings) -> tuple[str, ...]:
-    """Beginnings of the names of weights that no checkpoint stores: they come from the encoders' sources."""
-    return tuple(f"{name}_encoder." for name in model.encoders if name not in model.tuned)
 
 
 def _check_digest(source: str, encoder: Encoder, expected: str) -> None:

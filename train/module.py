@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
@@ -27,12 +27,12 @@ class PolicyClassifier(lightning.LightningModule):
     """Trains a MultimodalClassifier.
 
     Args:
-        network: prepared by `train.probe.prepare`; parameters of frozen encoders need no gradient.
+        network: prepared by `train.probe.prepare` and `train.tuning.start_tuning`.
         targets: the policies in the order of the logits, with their target precisions.
         optimisation: rates, decay and schedule.
         seed: of the run.
         record: goes into checkpoints under "setpoint".
-        unstored: beginnings of the names of the network's weights that checkpoints leave out.
+        unstored: names of the network's weights that checkpoints leave out.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class PolicyClassifier(lightning.LightningModule):
         optimisation: Optimisation,
         seed: int,
         record: dict[str, Any],
-        unstored: tuple[str, ...],
+        unstored: frozenset[str],
     ) -> None:
         super().__init__()
         self.network = network
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
-        self.unstored = tuple(NETWORK + prefix for prefix in unstored)
+        self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -64,13 +64,19 @@ class PolicyClassifier(lightning.LightningModule):
         """Dropout of a batch hangs on its place alone: a resumed run goes on as if it had not been killed."""
         del batch
         sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1)[0]))
+        seed_device(self.device, int(sequence.generate_state(1)[0]))
 
     def training_step(self, batch: Batch) -> Tensor:
         """Loss of a batch."""
         loss = masked_bce(self.logits(batch), batch.labels)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        if self._is_logged():
+            self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         return loss
+
+    def _is_logged(self) -> bool:
+        """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.global_step == 0 or (self.global_step + 1) % max(1, every) == 0
 
     def validation_step(self, batch: Batch) -> None:
         """Keep logits and labels for the end of the epoch."""
@@ -118,27 +124,20 @@ class PolicyClassifier(lightning.LightningModule):
         return batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the record, leave out the weights of frozen encoders."""
+        """Add the record, leave out the weights that come from the encoders' sources."""
         checkpoint["state_dict"] = {
-            name: held for name, held in checkpoint["state_dict"].items() if not name.startswith(self.unstored)
+            name: held for name, held in checkpoint["state_dict"].items() if name not in self.unstored
         }
         checkpoint[KEY] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning loads loosely; here nothing but frozen weights may be missing."""
-        expected = {name for name in self.state_dict() if not name.startswith(self.unstored)}
+        expected = {name for name in self.state_dict() if name not in self.unstored}
         assert set(checkpoint["state_dict"]) == expected, "the checkpoint's record matches, its weights do not"
 
 
-def freeze(network: MultimodalClassifier, prefixes: tuple[str, ...]) -> None:
-    """Put a network into training mode but for its frozen encoders and all batch norms of encoders, in place.
-
-    Batches are small and hold many frames of few posts: their statistics would be worse than the pretrained ones.
-    """
-    network.train()
-    for prefix in prefixes:
-        network.get_submodule(prefix.rstrip(".")).eval().requires_grad_(False)
-    for encoder in network.encoders.values():
-        for module in encoder.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed what draws on a device. `torch.manual_seed` seeds every kind of accelerator, at .2 ms for each absent."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

@@ -14,14 +14,14 @@ from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import Encoders, build_network, frozen_prefixes, load_encoders
+from train.assemble import Encoders, build_network, load_encoders
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode
 from train.encode_texts import untruncated_json
 from train.metrics import PolicyMetrics, target_precision_of
-from train.module import PolicyClassifier, freeze
+from train.module import PolicyClassifier
 from train.optim import Optimisation
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
@@ -31,6 +31,7 @@ from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, st
 from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
 from train.trainer import build_trainer, one_thread_for_small_networks
+from train.tuning import check_tuning, start_tuning, unstored_names
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
@@ -72,6 +73,7 @@ def train(
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
     network = build_network(model, encoders, all_policies, preprocessing)
+    check_tuning(network, model)
     record = _record(config, model, encoders, preprocessing, all_policies, parts, tokenizer)
     start = starting_point(out, fingerprint=record.fingerprint, ckpt_path=ckpt_path, overwrite=overwrite)
 
@@ -94,7 +96,7 @@ def train(
         linked_groups(known.items, ["creator_id", "cluster_id"]).to_list(),
         strength=optim.probe_strength,
     )
-    freeze(network, frozen_prefixes(model))
+    start_tuning(network, model)
     job = PolicyClassifier(
         network,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
@@ -107,7 +109,7 @@ def train(
         ),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
-        unstored=frozen_prefixes(model),
+        unstored=unstored_names(network, model),
     )
     loading = partial(
         loader,
@@ -173,7 +175,11 @@ def _record(
     }
     flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
-    fingerprint = sha256_of_json({**content, "optim": optim, "trainer": flags, "seed": config["seed"]})
+    # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
+    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
+    fingerprint = sha256_of_json(
+        {**content, "model": built, "optim": optim, "trainer": flags, "seed": config["seed"]}
+    )
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.policy import Strict
 from train.encoders.pooling import Pool
@@ -15,27 +15,51 @@ Layers = Annotated[tuple[Annotated[int, Field(lt=0)], ...], Field(min_length=1)]
 Channels = tuple[float, float, float]
 
 
-class ImageSettings(Strict):
-    """An encoder of pixels, of single images or of clips; see configs/train/model/frozen.yaml."""
+class LoraSettings(Strict):
+    """Low-rank adapters; see configs/train/model/lora.yaml."""
+
+    rank: Count = 8
+    alpha: Count = 16
+    dropout: Share = 0.0
+    targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
+
+
+class EncoderSettings(Strict):
+    """What the encoders of all modalities have in common; see configs/train/model/frozen.yaml."""
 
     source: str
-    tune: Literal["frozen", "full"] = "frozen"
+    tune: Literal["frozen", "lora", "full"] = "frozen"
+    lora: LoraSettings = LoraSettings()
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    unfreeze_over: Share = 0.0
+    gradient_checkpointing: bool = False
+    compile: bool = False
     pool: Pool = "auto"
     layers: Layers = (-1,)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether its output changes in training: it then reads raw inputs, not cached features."""
+        return self.tune != "frozen"
+
+    @model_validator(mode="after")
+    def _only_what_is_used(self) -> "EncoderSettings":
+        if not self.tuned:
+            for name in ("layer_decay", "unfreeze_over", "gradient_checkpointing", "compile"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} has no meaning with tune: frozen; set tune: full or lora")
+        return self
+
+
+class ImageSettings(EncoderSettings):
+    """An encoder of pixels: of images, or of clips."""
+
     mean: Channels | None = None
     std: Channels | None = None
 
 
-class TextSettings(Strict):
-    """The text encoder; see configs/train/model/frozen.yaml."""
-
-    source: str
-    tune: Literal["frozen", "full"] = "frozen"
-    pool: Pool = "auto"
-    layers: Layers = (-1,)
-
-
-EncoderSettings = ImageSettings | TextSettings
+class TextSettings(EncoderSettings):
+    """The text encoder."""
 
 
 class FusionSettings(Strict):
@@ -66,7 +90,7 @@ class ModelSettings(Strict):
     @property
     def tuned(self) -> set[str]:
         """Names of the encoders whose weights train."""
-        return {name for name, settings in self.encoders.items() if settings.tune != "frozen"}
+        return {name for name, settings in self.encoders.items() if settings.tuned}
 
 
 class OptimSettings(Strict):
