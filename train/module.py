@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.errors import InputError
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
 from train.forward import evidence_of
@@ -19,6 +20,7 @@ from train.losses import masked_bce
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
 from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
+from train.unfreezing import Frozen, drop_gradients, frozen_until
 
 MONITORED = "val/mean_average_precision"
 
@@ -51,6 +53,8 @@ class PolicyClassifier(lightning.LightningModule):
         self.optimisation, self.seed, self.record = optimisation, seed, record
         self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
+        self.frozen: list[Frozen] = []
+        self.total_steps = math.inf
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self._seen: list[tuple[Tensor, Tensor]] = []
 
@@ -108,15 +112,28 @@ class PolicyClassifier(lightning.LightningModule):
         return tensor.cpu().numpy()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and cosine."""
+        """AdamW with warm-up and cosine; and what is frozen for how long.
+
+        Raises:
+            InputError: layers are to unfreeze over a share of a run that has no end.
+        """
+        self.total_steps = self.trainer.estimated_stepping_batches
+        self.frozen = frozen_until(self.network, self.optimisation.unfreeze_over)
+        if self.frozen and not math.isfinite(self.total_steps):
+            raise InputError("unfreeze_over is a share of all steps; set trainer.max_epochs or trainer.max_steps")
         optimizer = adamw(parameter_groups(self.network, self.optimisation))
         schedule = warmup_and_cosine(
             optimizer,
-            total_steps=self.trainer.estimated_stepping_batches,
+            total_steps=self.total_steps,
             warmup_fraction=self.optimisation.warmup_fraction,
             min_lr_fraction=self.optimisation.min_lr_fraction,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave what is still frozen out of clipping and step."""
+        del optimizer
+        drop_gradients(self.frozen, done=self.global_step / self.total_steps)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""

@@ -22,7 +22,7 @@ from train.encode import encode
 from train.encode_texts import untruncated_json
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
-from train.optim import Optimisation
+from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
@@ -100,13 +100,7 @@ def train(
     job = PolicyClassifier(
         network,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
-        optimisation=Optimisation(
-            learning_rate=optim.learning_rate,
-            encoder_learning_rate=optim.encoder_learning_rate,
-            weight_decay=optim.weight_decay,
-            warmup_fraction=optim.warmup_fraction,
-            min_lr_fraction=optim.min_lr_fraction,
-        ),
+        optimisation=optimisation_of(optim, model),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
         unstored=unstored_names(network, model),
