@@ -16,7 +16,7 @@ from data.errors import InputError
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
 from train.forward import evidence_of
-from train.losses import masked_bce
+from train.losses.criterion import Criterion
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
 from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
@@ -30,6 +30,7 @@ class PolicyClassifier(lightning.LightningModule):
 
     Args:
         network: prepared by `train.probe.prepare` and `train.tuning.start_tuning`.
+        criterion: the loss.
         targets: the policies in the order of the logits, with their target precisions.
         optimisation: rates, decay and schedule.
         seed: of the run.
@@ -41,6 +42,7 @@ class PolicyClassifier(lightning.LightningModule):
         self,
         network: MultimodalClassifier,
         *,
+        criterion: Criterion,
         targets: dict[str, float | None],
         optimisation: Optimisation,
         seed: int,
@@ -48,7 +50,7 @@ class PolicyClassifier(lightning.LightningModule):
         unstored: frozenset[str],
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.criterion = network, criterion
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
         self.unstored = frozenset(NETWORK + name for name in unstored)
@@ -70,12 +72,17 @@ class PolicyClassifier(lightning.LightningModule):
         sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
         seed_device(self.device, int(sequence.generate_state(1)[0]))
 
-    def training_step(self, batch: Batch) -> Tensor:
-        """Loss of a batch."""
-        loss = masked_bce(self.logits(batch), batch.labels)
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss of a batch, over the labels that all processes know; and its logits, for who keeps them."""
+        logits_BP = self.logits(batch)
+        summed = self.criterion(logits_BP, batch.labels, batch.p_violating)
+        num_labels = summed.num_labels
+        if self.trainer.world_size > 1:
+            num_labels = self.trainer.strategy.reduce(num_labels.clone(), reduce_op="sum")
+        loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
         if self._is_logged():
             self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
-        return loss
+        return {"loss": loss, "logits": logits_BP.detach()}
 
     def _is_logged(self) -> bool:
         """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""

@@ -20,6 +20,9 @@ from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode
 from train.encode_texts import untruncated_json
+from train.losses.criterion import Criterion
+from train.losses.settings import BCE, LossSettings
+from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
 from train.optim import optimisation_of
@@ -46,6 +49,7 @@ def train(
     model: ModelSettings,
     optim: OptimSettings,
     trainer: dict[str, Any],
+    loss: LossSettings = BCE(),  # noqa: B008 (immutable)
     callbacks: dict[str, dict[str, Any] | None] | None = None,
     logger: dict[str, Any] | None = None,
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
@@ -63,11 +67,13 @@ def train(
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
     config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
+    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
+    config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
+    priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
 
     encoders = load_encoders(model)
@@ -97,8 +103,10 @@ def train(
         strength=optim.probe_strength,
     )
     start_tuning(network, model)
+    criterion = Criterion(loss, priors, readable["train"].labels, readable["train"].p_violating)
     job = PolicyClassifier(
         network,
+        criterion=criterion,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
         optimisation=optimisation_of(optim, model),
         seed=seed,
@@ -145,6 +153,7 @@ def train(
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *_unread_evidence(all_policies),
+            *criterion.summary(),
             *_table(keep.best_metrics),
         ],
     )
@@ -171,9 +180,8 @@ def _record(
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
     # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
     built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
-    fingerprint = sha256_of_json(
-        {**content, "model": built, "optim": optim, "trainer": flags, "seed": config["seed"]}
-    )
+    others = {name: config[name] for name in ("loss", "seed")}
+    fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )
