@@ -5,7 +5,8 @@ Decoding is in data.media, tokenising in data.text. Quarantined items never come
 Shapes: B batch, T frames, L tokens, M mels, K places of a spectrogram, P policies, H height, W width, D features.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,7 +20,10 @@ from torch.utils.data import Dataset
 
 from data.media import load_frames
 from data.preprocessing import Preprocessing
+from data.shards.opening import register
 from data.text import compose_text, tokenize
+
+register()  # worker processes that are spawned, not forked, open names into shards too
 
 
 def texts_of(items: pl.DataFrame) -> list[str]:
@@ -41,6 +45,7 @@ class Sample:
         labels: float32 [P], NaN where unknown.
         p_violating: float32 [P], the share of annotators who found a violation; NaN where nobody knows.
         index: the item's row in its dataset.
+        decode_seconds: that reading and decoding its media took.
     """
 
     frames: npt.NDArray[np.uint8] | None
@@ -52,6 +57,7 @@ class Sample:
     labels: npt.NDArray[np.float32]
     p_violating: npt.NDArray[np.float32]
     index: int
+    decode_seconds: float = 0.0
 
 
 class ItemDataset(Dataset[Sample]):
@@ -95,9 +101,11 @@ class ItemDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         item_id = self.item_ids[index]
         frames, frame_features, times = None, None, np.zeros(0, np.float32)
+        began = time.perf_counter()
         if self.reads_frames:
             decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
             frames, times = decoded.frames, decoded.times
+        decode_seconds = time.perf_counter() - began if self.reads_frames else 0.0
         if self.frame_features is not None:
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
@@ -118,6 +126,7 @@ class ItemDataset(Dataset[Sample]):
             self.labels[index],
             self.p_violating[index],
             index,
+            decode_seconds,
         )
 
     def _vector(self, name: str, item_id: str) -> npt.NDArray[np.float32] | None:
@@ -141,6 +150,7 @@ class Batch:
         labels: float32 [B, P], NaN where unknown.
         p_violating: float32 [B, P], the share of annotators who found a violation; NaN where nobody knows.
         index: int64 [B], each item's row in its dataset.
+        decode_seconds: that reading and decoding their media took, in whichever process.
     """
 
     frames: Tensor | None
@@ -154,16 +164,23 @@ class Batch:
     labels: Tensor
     p_violating: Tensor
     index: Tensor
+    decode_seconds: float = 0.0
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
+        return self._with_tensors(lambda held: held.to(device, non_blocking=True))
 
-        def moved(held: Any) -> Any:
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a GPU copies while it computes; the loader calls it."""
+        return self._with_tensors(Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        def changed(held: Any) -> Any:
             if isinstance(held, dict):
-                return {name: moved(one) for name, one in held.items()}
-            return None if held is None else held.to(device, non_blocking=True)
+                return {name: changed(one) for name, one in held.items()}
+            return change(held) if isinstance(held, Tensor) else held
 
-        return Batch(**{field.name: moved(getattr(self, field.name)) for field in fields(self)})
+        return Batch(**{field.name: changed(getattr(self, field.name)) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -205,6 +222,7 @@ class Collate:
             labels=torch.from_numpy(np.stack([sample.labels for sample in samples])),
             p_violating=torch.from_numpy(np.stack([sample.p_violating for sample in samples])),
             index=torch.tensor([sample.index for sample in samples]),
+            decode_seconds=sum(sample.decode_seconds for sample in samples),
         )
 
 

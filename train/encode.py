@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from data.preprocessing import Preprocessing
+from data.shards.source import in_reading_order
 from train.assemble import Encoders
 from train.encode_media import Quarantined, encode_media
 from train.encode_texts import encode_texts
@@ -45,6 +46,7 @@ def encode(
     device: torch.device,
 ) -> Encoded:
     """Features of all items by all encoders, from the cache where they are known."""
+    items = in_reading_order(items)
     media = encode_media(
         items, encoders=encoders.of_media, preprocessing=preprocessing, cache_dir=cache_dir, device=device
     )

@@ -16,6 +16,7 @@ import torch
 from data.media import Frames, MediaError, load_frames
 from data.preprocessing import Preprocessing
 from data.progress import tracked
+from data.shards.names import ShardError
 from train.encoders.clip import ClipEncoder
 from train.encoders.describing import MediaEncoder, describe
 from train.encoders.image import ImageEncoder
@@ -125,9 +126,14 @@ def _keys_of(items: pl.DataFrame) -> tuple[dict[str, str], list[Quarantined]]:
         try:
             keys[item_id] = key_of_media(media, media_type)
         except (OSError, ValueError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
-            unopened.append(Quarantined(item_id, reason))
+            unopened.append(Quarantined(item_id, _reason(error)))
     return keys, unopened
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ShardError):
+        return str(error)
+    return "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
 
 
 def _cache(encoder: MediaEncoder, preprocessing: Preprocessing, cache_dir: Path) -> FeatureCache:
