@@ -103,5 +103,7 @@ class OptimSettings(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup_fraction: Share = 0.1
     min_lr_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
     probe_strength: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0

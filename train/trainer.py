@@ -94,6 +94,17 @@ def wandb_logger(*, project: str, save_dir: str, offline: bool | None = None, **
 
 
 @contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Multiply float32 matrices on GPUs as precisely as `torch.set_float32_matmul_precision` says, and no longer."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
 def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
     """Compute on one CPU thread while all encoders are frozen.
 
