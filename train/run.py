@@ -9,7 +9,6 @@ import yaml
 from pydantic import Field
 from tokenizers import Tokenizer
 
-from data.errors import InputError
 from data.files import atomic_file, sha256_of_json, write_json
 from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
@@ -20,17 +19,18 @@ from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode, untruncated_json
+from train.encode import encode
+from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.losses.criterion import Criterion
-from train.losses.hard_negatives import HardNegatives
+from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
-from train.order import AsGiven, EpochOrder, RankBatches, order_of
+from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
@@ -94,14 +94,10 @@ def train(
             mixed=shards_mixed,
             world_size=fit.world_size,
             sampler=optim.sampler,
+            weighted=loss.hard_negatives > 0,
             reads_media=model.image is not None and model.image.tuned,
         )
         parts = streamed.parts
-        if streamed.mixed is not None and loss.hard_negatives:
-            raise InputError(
-                "loss.hard_negatives draws from all shards at any time, optim.sampler=shuffled from a few: choose "
-                "optim.sampler=policy_balanced or loss.hard_negatives=0"
-            )
 
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
@@ -156,9 +152,7 @@ def train(
     # With overfit_batches, the same batches come again and again.
     repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
     order = repeated or by_shard or order_of(optim.sampler, labels, seed)
-    if loss.hard_negatives and isinstance(order, EpochOrder):
-        mining = HardNegatives(order, labels, loss.hard_negatives)
-        fit.callbacks.insert(0, mining)  # type: ignore[attr-defined]  # first: others keep what it knows
+    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)

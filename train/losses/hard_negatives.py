@@ -15,7 +15,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from data.loading import Batch
-from train.order import EpochOrder
+from train.order import EpochOrder, Order
 
 KEY = "hard_negatives"  # in checkpoints
 
@@ -110,6 +110,15 @@ class HardNegatives(lightning.Callback):
             total_NP = _over_processes(trainer, np.where(mine_N[:, None], fresh_NP, 0), "sum")
             seen_N, fresh_NP = last_N > 0, total_NP / np.maximum(count_N, 1)[:, None].astype(np.float32)
         self.logits[seen_N] = fresh_NP[seen_N]
+
+
+def mine_hard_negatives(
+    trainer: lightning.Trainer, order: Order, labels: npt.NDArray[np.float32], *, strength: float
+) -> None:
+    """Have a trainer mine hard negatives, where `strength` is above 0 and the order draws by weight."""
+    if strength and isinstance(order, EpochOrder):
+        mining = HardNegatives(order, labels, strength)
+        trainer.callbacks.insert(0, mining)  # type: ignore[attr-defined]  # first: others keep what it knows
 
 
 def _over_processes(trainer: lightning.Trainer, values: npt.NDArray[Any], operation: str) -> npt.NDArray[Any]:
