@@ -111,9 +111,8 @@ def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
     What trains then is too small to share: on a busy machine threads that wait for each other cost ten times the
     work. It also makes the weights the same on any number of cores.
     """
-    tuned = any(settings.tuned for settings in model.encoders.values())
     threads = torch.get_num_threads()
-    if not tuned:
+    if not model.tuned:
         torch.set_num_threads(1)
     try:
         yield
