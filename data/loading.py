@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.media import load_frames
+from data.errors import InputError
+from data.media import MediaError, load_frames
 from data.preprocessing import Preprocessing
 from data.text import compose_text, tokenize
 
@@ -50,6 +51,21 @@ class Sample:
     labels: npt.NDArray[np.float32]
     p_violating: npt.NDArray[np.float32]
     index: int
+
+
+class MediaBrokeError(InputError):
+    """Media that were readable when a run began and are not any more: another item in their place would be a lie."""
+
+    def __init__(self, problem: str) -> None:
+        # From a worker process an exception comes as the text of its traceback, which ends with the message.
+        super().__init__(problem.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
+def _broke(item_id: str, media: Sequence[str], error: MediaError) -> str:
+    return (
+        f"item {item_id!r}, {', '.join(media)}: {error}. It could be read when the run began: restore it and give "
+        "the command again, which goes on from the last checkpoint; or start without it, with overwrite=true"
+    )
 
 
 class ItemDataset(Dataset[Sample]):
@@ -97,7 +113,10 @@ class ItemDataset(Dataset[Sample]):
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
         elif self.reads_frames:
-            decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
+            try:
+                decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
+            except MediaError as error:
+                raise MediaBrokeError(_broke(item_id, self.media[index], error)) from error
             frames, times = decoded.frames, decoded.times
         text_features = None
         if self.text_features is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from data.files import write_json
+from data.files import read_json, write_json
 from train.encode import Encoded
 
 SHOWN = 5
@@ -30,3 +30,28 @@ def quarantine(encoded: dict[str, Encoded], *, num_items: int, max_fraction: flo
 def write_quarantine(path: Path, found: list[dict[str, Any]]) -> None:
     """Write the list; an empty one too, which says that all items were read."""
     write_json(path, {"schema": "setpoint/quarantine/v1", "items": found})
+
+
+def check_unchanged(path: Path, found: list[dict[str, Any]]) -> None:
+    """Refuse to go on with a run whose readable items are not those that it began with.
+
+    Args:
+        path: what the run wrote when it began; nothing is refused where it is not there.
+        found: what `quarantine` found now.
+
+    Raises:
+        InputError: naming an item that came or went.
+    """
+    if not path.exists():
+        return
+    before = {one["item_id"]: one["reason"] for one in read_json(path)["items"]}
+    now = {one["item_id"]: one["reason"] for one in found}
+    for item_id in sorted(before.keys() ^ now.keys()):
+        if item_id in now:
+            change = f"item {item_id!r} cannot be read any more ({now[item_id]})"
+        else:
+            change = f"item {item_id!r} could not be read then ({before[item_id]}) and can be now"
+        raise InputError(
+            f"{path}: the run began with other items: {change}. Put the file back as it was to go on, or start "
+            "again with overwrite=true"
+        )

@@ -25,7 +25,7 @@ from train.optim import Optimisation
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
-from train.quarantine import quarantine, write_quarantine
+from train.quarantine import check_unchanged, quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
@@ -86,6 +86,8 @@ def train(
     )
     encoded = {name: encoding(part.items) for name, part in parts.by_name.items()}
     unreadable = quarantine(encoded, num_items=parts.num_items, max_fraction=max_unreadable_fraction)
+    if start is not None:
+        check_unchanged(out / QUARANTINE, unreadable)
     readable = {name: part.without(encoded[name].unreadable) for name, part in parts.by_name.items()}
 
     known = probed(readable["train"])
