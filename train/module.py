@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.errors import InputError
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
-from train.losses import masked_bce
+from train.losses.criterion import Criterion
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
 from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
+from train.unfreezing import Frozen, drop_gradients, frozen_until
 
 MONITORED = "val/mean_average_precision"
 
@@ -27,6 +29,7 @@ class PolicyClassifier(lightning.LightningModule):
 
     Args:
         network: prepared by `train.probe.prepare` and `train.tuning.start_tuning`.
+        criterion: the loss.
         targets: the policies in the order of the logits, with their target precisions.
         optimisation: rates, decay and schedule.
         seed: of the run.
@@ -38,6 +41,7 @@ class PolicyClassifier(lightning.LightningModule):
         self,
         network: MultimodalClassifier,
         *,
+        criterion: Criterion,
         targets: dict[str, float | None],
         optimisation: Optimisation,
         seed: int,
@@ -45,11 +49,13 @@ class PolicyClassifier(lightning.LightningModule):
         unstored: frozenset[str],
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.criterion = network, criterion
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
         self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
+        self.frozen: list[Frozen] = []
+        self.total_steps = math.inf
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self._seen: list[tuple[Tensor, Tensor]] = []
 
@@ -86,12 +92,17 @@ class PolicyClassifier(lightning.LightningModule):
         sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
         seed_device(self.device, int(sequence.generate_state(1)[0]))
 
-    def training_step(self, batch: Batch) -> Tensor:
-        """Loss of a batch."""
-        loss = masked_bce(self.logits(batch), batch.labels)
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss of a batch, over the labels that all processes know; and its logits, for who keeps them."""
+        logits_BP = self.logits(batch)
+        summed = self.criterion(logits_BP, batch.labels, batch.p_violating)
+        num_labels = summed.num_labels
+        if self.trainer.world_size > 1:
+            num_labels = self.trainer.strategy.reduce(num_labels.clone(), reduce_op="sum")
+        loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
         if self._is_logged():
             self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
-        return loss
+        return {"loss": loss, "logits": logits_BP.detach()}
 
     def _is_logged(self) -> bool:
         """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""
@@ -128,15 +139,28 @@ class PolicyClassifier(lightning.LightningModule):
         return tensor.cpu().numpy()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and cosine."""
+        """AdamW with warm-up and cosine; and what is frozen for how long.
+
+        Raises:
+            InputError: layers are to unfreeze over a share of a run that has no end.
+        """
+        self.total_steps = self.trainer.estimated_stepping_batches
+        self.frozen = frozen_until(self.network, self.optimisation.unfreeze_over)
+        if self.frozen and not math.isfinite(self.total_steps):
+            raise InputError("unfreeze_over is a share of all steps; set trainer.max_epochs or trainer.max_steps")
         optimizer = adamw(parameter_groups(self.network, self.optimisation))
         schedule = warmup_and_cosine(
             optimizer,
-            total_steps=self.trainer.estimated_stepping_batches,
+            total_steps=self.total_steps,
             warmup_fraction=self.optimisation.warmup_fraction,
             min_lr_fraction=self.optimisation.min_lr_fraction,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave what is still frozen out of clipping and step."""
+        del optimizer
+        drop_gradients(self.frozen, done=self.global_step / self.total_steps)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""

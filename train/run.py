@@ -19,9 +19,12 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
+from train.losses.criterion import Criterion
+from train.losses.settings import BCE, LossSettings
+from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
-from train.optim import Optimisation
+from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
@@ -45,6 +48,7 @@ def train(
     model: ModelSettings,
     optim: OptimSettings,
     trainer: dict[str, Any],
+    loss: LossSettings = BCE(),  # noqa: B008 (immutable)
     callbacks: dict[str, dict[str, Any] | None] | None = None,
     logger: dict[str, Any] | None = None,
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
@@ -62,11 +66,13 @@ def train(
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
     config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
+    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
+    config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
+    priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
 
     encoders = load_encoders(model)
@@ -98,16 +104,12 @@ def train(
         strength=optim.probe_strength,
     )
     start_tuning(network, model)
+    criterion = Criterion(loss, priors, readable["train"].labels, readable["train"].p_violating)
     job = PolicyClassifier(
         network,
+        criterion=criterion,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
-        optimisation=Optimisation(
-            learning_rate=optim.learning_rate,
-            encoder_learning_rate=optim.encoder_learning_rate,
-            weight_decay=optim.weight_decay,
-            warmup_fraction=optim.warmup_fraction,
-            min_lr_fraction=optim.min_lr_fraction,
-        ),
+        optimisation=optimisation_of(optim, model),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
         unstored=unstored_names(network, model),
@@ -152,6 +154,7 @@ def train(
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *_unread_evidence(all_policies),
+            *criterion.summary(),
             *_table(keep.best_metrics),
         ],
     )
@@ -178,9 +181,8 @@ def _record(
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
     # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
     built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
-    fingerprint = sha256_of_json(
-        {**content, "model": built, "optim": optim, "trainer": flags, "seed": config["seed"]}
-    )
+    others = {name: config[name] for name in ("loss", "seed")}
+    fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )

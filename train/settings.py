@@ -82,9 +82,9 @@ class ModelSettings(Strict):
 
     @property
     def encoders(self) -> dict[str, EncoderSettings]:
-        """Settings of the encoders there are, by the network's attribute."""
-        named = {"image_encoder": self.image, "text_encoder": self.text}
-        return {name: settings for name, settings in named.items() if settings is not None}
+        """Settings of the encoders that the model has, by their name."""
+        found = {"image": self.image, "text": self.text}
+        return {name: settings for name, settings in found.items() if settings is not None}
 
 
 class OptimSettings(Strict):

@@ -17,7 +17,7 @@ def check_tuning(network: MultimodalClassifier, model: ModelSettings) -> None:
             targets.
     """
     for name, settings in model.encoders.items():
-        backbone = network.get_submodule(f"{name}.backbone")
+        backbone = network.get_submodule(f"{name}_encoder.backbone")
         if settings.layer_decay != 1 or settings.unfreeze_over:
             layer_depths(backbone)
         if settings.tune == "lora":
@@ -37,7 +37,7 @@ def start_tuning(network: MultimodalClassifier, model: ModelSettings) -> None:
     network.train()
     add_all_adapters(network, model)
     for name, settings in model.encoders.items():
-        encoder = network.get_submodule(name)
+        encoder = network.get_submodule(f"{name}_encoder")
         if not settings.tuned:
             encoder.eval().requires_grad_(False)
         backbone = encoder.get_submodule("backbone")
@@ -56,7 +56,7 @@ def add_all_adapters(network: MultimodalClassifier, model: ModelSettings) -> Non
     """Put adapters on the encoders that are tuned by them, in place."""
     for name, settings in model.encoders.items():
         if settings.tune == "lora":
-            backbone, lora = network.get_submodule(f"{name}.backbone"), settings.lora
+            backbone, lora = network.get_submodule(f"{name}_encoder.backbone"), settings.lora
             targets = adapter_targets(backbone, lora.targets)
             add_adapters(backbone, targets=targets, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
 
@@ -65,7 +65,7 @@ def merge_all_adapters(network: MultimodalClassifier, model: ModelSettings) -> N
     """Merge the adapters of all encoders into their weights, in place."""
     for name, settings in model.encoders.items():
         if settings.tune == "lora":
-            merge_adapters(network.get_submodule(f"{name}.backbone"))
+            merge_adapters(network.get_submodule(f"{name}_encoder.backbone"))
 
 
 def unstored_names(network: MultimodalClassifier, model: ModelSettings) -> frozenset[str]:
@@ -75,8 +75,8 @@ def unstored_names(network: MultimodalClassifier, model: ModelSettings) -> froze
         network: with its adapters.
         model: its settings.
     """
-    frozen = tuple(f"{name}." for name, settings in model.encoders.items() if settings.tune == "frozen")
-    adapted = tuple(f"{name}." for name, settings in model.encoders.items() if settings.tune == "lora")
+    frozen = tuple(f"{name}_encoder." for name, settings in model.encoders.items() if settings.tune == "frozen")
+    adapted = tuple(f"{name}_encoder." for name, settings in model.encoders.items() if settings.tune == "lora")
     return frozenset(
         name
         for name in network.state_dict()

@@ -5,13 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from data.errors import InputError
+from data.policy import load_policies
+from data.preprocessing import Preprocessing
+from train.assemble import build_network, load_encoders
 from train.checkpoint import load_checkpoint, read_checkpoint
 from train.lora import ADAPTER
 from train.run import train
 from train.settings import EncoderSettings, FusionSettings, ImageSettings, LoraSettings, ModelSettings, TextSettings
+from train.tuning import check_tuning, start_tuning, unstored_names
 
 Arguments = Callable[..., dict[str, Any]]
 
@@ -68,9 +74,6 @@ def test_wrong_targets_are_said_before_anything_is_encoded(
 
 def test_adapters_alone_move(arguments: Arguments, lora_model: ModelSettings) -> None:
     """Of the encoders, with everything else of the network."""
-    from data.policy import load_policies
-    from train.assemble import build_network, load_encoders
-    from train.tuning import start_tuning, unstored_names
 
     given = arguments()
     network = build_network(
@@ -83,3 +86,39 @@ def test_adapters_alone_move(arguments: Arguments, lora_model: ModelSettings) ->
     assert {name for name in network.state_dict() if "_encoder." not in name}.isdisjoint(
         unstored_names(network, lora_model)
     )
+
+
+@pytest.mark.parametrize(("image", "tune"), [("vit", "lora"), ("siglip", "full"), ("efficientnet", "full")])
+def test_recomputed_activations_give_the_same_gradients(
+    image: str, tune: str, encoder_folder: Callable[[str], str], small: Preprocessing, split_folder: Path
+) -> None:
+    """To the bit, with dropout."""
+
+    def gradients(*, recompute: bool) -> dict[str, Tensor]:
+        shared: dict[str, Any] = {"tune": tune, "gradient_checkpointing": recompute, "lora": {"dropout": 0.5}}
+        model = ModelSettings.model_validate(
+            {
+                "image": {"source": encoder_folder(image), **shared},
+                "text": {"source": encoder_folder("bert"), **shared, "layers": (-1, -2)},
+            }
+        )
+        torch.manual_seed(0)
+        network = build_network(model, load_encoders(model), load_policies(split_folder / "policies"), small)
+        check_tuning(network, model)
+        start_tuning(network, model)
+        calls: list[str] = []
+        inner = network.text_encoder.backbone.encoder.layer[0].intermediate.dense
+        inner.register_forward_hook(lambda *_: calls.append("text"))
+        frames = torch.randint(0, 256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+        inputs = (frames, torch.ones(2, 3, dtype=torch.bool), torch.arange(3.0).expand(2, 3))
+        tokens = torch.randint(4, 14, (2, 6))
+        torch.nn.init.normal_(network.linear.weight)
+        network(*inputs, tokens, torch.ones_like(tokens, dtype=torch.bool)).square().sum().backward()
+        assert len(calls) == (2 if recompute else 1)
+        return {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
+
+    kept, recomputed = gradients(recompute=False), gradients(recompute=True)
+    assert set(kept) == set(recomputed)
+    assert any("image_encoder" in name for name in kept)
+    for name, gradient in kept.items():
+        assert torch.equal(gradient, recomputed[name]), name
