@@ -7,14 +7,15 @@ from data.errors import InputError
 from data.files import existing_file
 from train.checkpoint import read_checkpoint, record_of
 
-CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE = (
+CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "checkpoints",
     "metrics.json",
     "config.yaml",
     "tokenizer.json",
     "quarantine.json",
+    "throughput.json",
 )
-WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE)
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT)
 
 
 def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Path | None:
