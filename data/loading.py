@@ -143,8 +143,8 @@ class ItemDataset(Dataset[Sample]):
             return load_frames(self.media[index], self.media_types[index], self.preprocessing)
         except MediaError as error:
             raise MediaBrokeError(
-                f"item {self.item_ids[index]!r}, {', '.join(self.media[index])}: {error}. It could be read when the run "
-                "began: restore it and give the command again, which goes on from the last checkpoint; or start "
+                f"item {self.item_ids[index]!r}, {', '.join(self.media[index])}: {error}. It could be read when the "
+                "run began: restore it and give the command again, which goes on from the last checkpoint; or start "
                 "without it, with overwrite=true"
             ) from error
 

@@ -32,7 +32,7 @@ from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
-from train.quarantine import check_unchanged, quarantine, write_quarantine
+from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
 from train.shards import stream
@@ -113,9 +113,12 @@ def train(
         device=fit.strategy.root_device,
     )
     encoded = {name: encoding(part.items) for name, part in parts.by_name.items()}
-    unreadable = quarantine(encoded, num_items=parts.num_items, max_fraction=max_unreadable_fraction)
-    if start is not None:
-        check_unchanged(out / QUARANTINE, unreadable)
+    unreadable = quarantine(
+        encoded,
+        num_items=parts.num_items,
+        max_fraction=max_unreadable_fraction,
+        began_with=out / QUARANTINE if start else None,
+    )
     readable = {name: part.without(encoded[name].unreadable) for name, part in parts.by_name.items()}
 
     known = probed(readable["train"])
