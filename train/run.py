@@ -188,8 +188,6 @@ def train(
             ckpt_path=None if start is None else start.path,
             weights_only=True,
         )
-    if fit.interrupted:
-        raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
     write_json(out / THROUGHPUT, monitor.report(fit))
