@@ -141,9 +141,14 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
-    by_shard = streamed and streamed.order(
-        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    by_shard = (
+        None
+        if streamed is None
+        else streamed.order(
+            readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+        )
     )
+    ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
     # With overfit_batches, the same batches come again and again.
     repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
     order = repeated or by_shard or order_of(optim.sampler, labels, seed)
@@ -156,7 +161,7 @@ def train(
     with one_thread_for_small_networks(model):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(readable["train"], encoded["train"], batches=sharing(order, ahead=ahead)),
             loading(
                 readable["validation"],
                 encoded["validation"],
