@@ -15,12 +15,15 @@ from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
 from train.assemble import Encoders, build_network, load_encoders
+from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode, untruncated_json
+from train.encode import encode
+from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.losses.criterion import Criterion
+from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
@@ -35,7 +38,7 @@ from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, T
 from train.settings import ModelSettings, OptimSettings
 from train.shards import stream
 from train.sources import load_tokenizer
-from train.trainer import build_trainer, one_thread_for_small_networks
+from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
@@ -76,7 +79,8 @@ def train(
     config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
-    fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
+    average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
+    fit = build_trainer(trainer, callbacks=[keep, *average], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
@@ -90,6 +94,7 @@ def train(
             mixed=shards_mixed,
             world_size=fit.world_size,
             sampler=optim.sampler,
+            weighted=loss.hard_negatives > 0,
             reads_media=model.image is not None and model.image.tuned,
         )
         parts = streamed.parts
@@ -152,13 +157,14 @@ def train(
     # With overfit_batches, the same batches come again and again.
     repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
     order = repeated or by_shard or order_of(optim.sampler, labels, seed)
+    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
-    with one_thread_for_small_networks(model):
+    with one_thread_for_small_networks(model), matmul_precision(optim.matmul_precision):
         fit.fit(
             job,
             loading(readable["train"], encoded["train"], batches=sharing(order, ahead=ahead)),
