@@ -30,13 +30,13 @@ from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
-from train.order import AsGiven, RankBatches, order_of
+from train.order import AsGiven, RankBatches
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
-from train.shards import stream
+from train.shards import order_for, stream
 from train.sources import load_tokenizer
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
@@ -95,7 +95,7 @@ def train(
             world_size=fit.world_size,
             sampler=optim.sampler,
             weighted=loss.hard_negatives > 0,
-            reads_media=model.image is not None and model.image.tuned,
+            reads_media=bool(model.tuned - {"text"}),
         )
         parts = streamed.parts
 
@@ -146,17 +146,16 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
-    by_shard = (
-        None
-        if streamed is None
-        else streamed.order(
-            readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
-        )
-    )
     ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
-    # With overfit_batches, the same batches come again and again.
-    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
-    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
+    order = order_for(
+        readable["train"],
+        streamed,
+        sampler=optim.sampler,
+        seed=seed,
+        repeats=bool(trainer.get("overfit_batches")),
+        batch_size=optim.batch_size,
+        world_size=fit.world_size,
+    )
     mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)

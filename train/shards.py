@@ -13,8 +13,8 @@ from data.errors import InputError
 from data.files import sha256_of_json
 from data.shards.ahead import FetchAhead
 from data.shards.source import Shards, open_shards, place_items, shard_names, shard_numbers
-from train.order import Indices, SamplerName, batch_bounds
-from train.parts import Split
+from train.order import AsGiven, Indices, Order, SamplerName, batch_bounds, order_of
+from train.parts import Part, Split
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,6 @@ class Streamed:
     line: str
     shards: Shards
     mixed: int | None
-
-    def order(self, items: pl.DataFrame, *, seed: int, batch_size: int, world_size: int) -> "ShardOrder | None":
-        """The order of the train part's readable items; None for that of files."""
-        if self.mixed is None:
-            return None
-        numbers = shard_numbers(items)
-        return ShardOrder(numbers, seed=seed, mixed=self.mixed, batch_size=batch_size, world_size=world_size)
 
     def ahead(self, items: pl.DataFrame, *, batch_size: int) -> FetchAhead | None:
         """What fetches the shards that will be mixed next; None where they need no fetching."""
@@ -116,8 +109,37 @@ def _check_cache(shards: Shards, at_once: int, cache_gb: float) -> None:
 
 def _digest(shards: Shards, mixed: int) -> str:
     """What an order by shards hangs on."""
-    names = [shard.name for shard in shards.index.shards]
-    return sha256_of_json({"made_of": shards.index.made_of, "shards": names, "mixed": mixed})
+    held = [[shard.name, shard.bytes, shard.sha256] for shard in shards.index.shards]
+    return sha256_of_json({"made_of": shards.index.made_of, "shards": held, "mixed": mixed})
+
+
+def order_for(
+    part: Part,
+    streamed: Streamed | None,
+    *,
+    sampler: SamplerName,
+    seed: int,
+    repeats: bool,
+    batch_size: int,
+    world_size: int,
+) -> Order:
+    """The order of the train part.
+
+    Args:
+        part: its readable items.
+        streamed: None where media are files.
+        sampler: of `order_of`.
+        seed: of the run.
+        repeats: draw the same batches again and again, as `overfit_batches` asks for.
+        batch_size: of a process.
+        world_size: number of processes.
+    """
+    if repeats:
+        return AsGiven(len(part.items))
+    if streamed is None or streamed.mixed is None:
+        return order_of(sampler, part.labels, seed)
+    numbers = shard_numbers(part.items)
+    return ShardOrder(numbers, seed=seed, mixed=streamed.mixed, batch_size=batch_size, world_size=world_size)
 
 
 class ShardOrder:
