@@ -51,6 +51,7 @@ class PolicyClassifier(lightning.LightningModule):
         self.unstored = tuple(NETWORK + prefix for prefix in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
         self.validation_metrics: dict[str, PolicyMetrics] = {}
+        self.validation_scores = np.empty((0, len(targets))), np.empty((0, len(targets)))  # logits, labels [N, P]
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def logits(self, batch: Batch) -> Tensor:
@@ -101,6 +102,7 @@ class PolicyClassifier(lightning.LightningModule):
         logits_NP = self._gathered(torch.cat([logits for logits, _ in self._seen]))
         labels_NP = self._gathered(torch.cat([labels for _, labels in self._seen]))
         self._seen.clear()
+        self.validation_scores = logits_NP, labels_NP
         self.validation_metrics = {
             policy_id: policy_metrics(logits_NP[:, column], labels_NP[:, column], target)
             for column, (policy_id, target) in enumerate(self.targets.items())

@@ -1,5 +1,6 @@
 """The verb `train`: a split and policies in, checkpoints and metrics out. Reads from top to bottom."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
+from train.loggers import LogCurves, logging_to
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier, freeze
 from train.optim import Optimisation
@@ -28,10 +30,14 @@ from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
+from train.targets import checked
 from train.trainer import build_trainer, one_thread_for_small_networks
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
-NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
+NOT_OF_THE_RESULT = (
+    *("accelerator", "devices", "num_nodes", "strategy", "num_sanity_val_steps", "detect_anomaly"),
+    *("log_every_n_steps", "profiler", "enable_progress_bar"),
+)
 
 
 def train(
@@ -63,7 +69,10 @@ def train(
     config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
-    fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
+    fit = build_trainer(
+        trainer, callbacks=[keep, LogCurves()], extra_callbacks=callbacks, logged=bool(logger), out=out
+    )
+    open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
     parts = read_split(split, all_policies)
 
@@ -119,7 +128,7 @@ def train(
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
-    with one_thread_for_small_networks(model):
+    with logging_to(fit, open_logger, config), one_thread_for_small_networks(model):
         fit.fit(
             job,
             loading(readable["train"], encoded["train"], shuffled_by=seed),
@@ -142,6 +151,7 @@ def train(
             *_unread_evidence(all_policies),
             *_table(keep.best_metrics),
         ],
+        objective=keep.best_score if math.isfinite(keep.best_score) else None,
     )
 
 
