@@ -13,6 +13,15 @@ from typing import Any
 from data.errors import InputError
 
 TEMPORARY_PREFIX = ".setpoint-tmp-"
+WRITTEN_BY = {  # names in a workspace, the telling ones first: whoever misses a file learns where it comes from
+    "best.ckpt": "train",
+    "scores.parquet": "score",
+    "traffic.parquet": "traffic",
+    "calibration": "calibrate",
+    "split": "split",
+    "golden": "golden",
+    "model": "export",
+}
 
 
 @contextmanager
@@ -91,7 +100,7 @@ def existing_file(path: str | Path) -> Path:
     """Return `path` as a Path, or say that the file is missing."""
     path = Path(path)
     if not path.is_file():
-        kind = "is a folder, expected a file" if path.is_dir() else "no such file"
+        kind = "is a folder, expected a file" if path.is_dir() else f"no such file{_origin(path)}"
         raise InputError(f"{path}: {kind}")
     return path
 
@@ -100,9 +109,14 @@ def existing_folder(path: str | Path) -> Path:
     """Return `path` as a Path, or say that the folder is missing."""
     path = Path(path)
     if not path.is_dir():
-        kind = "is a file, expected a folder" if path.is_file() else "no such folder"
+        kind = "is a file, expected a folder" if path.is_file() else f"no such folder{_origin(path)}"
         raise InputError(f"{path}: {kind}")
     return path
+
+
+def _origin(path: Path) -> str:
+    verb = next((verb for name, verb in WRITTEN_BY.items() if name in path.parts[-5:]), None)
+    return f"; `setpoint {verb}` writes it" if verb else ""
 
 
 def sha256_of_file(path: str | Path) -> str:

@@ -82,7 +82,9 @@ def _several_votes(votes: pl.DataFrame) -> pl.DataFrame:
             .then(pl.col("final") > 0.5)
             .when(pl.col("share") != 0.5)
             .then(pl.col("share") > 0.5),
-            p_violating=pl.coalesce("share", "final"),
+            p_violating=pl.when(~pl.col("is_adjudicated") | pl.col("final").is_not_null()).then(
+                pl.coalesce("share", "final")
+            ),
             n_annotators="n_annotators",
         )
     )

@@ -5,7 +5,7 @@ Decoding is in data.media, tokenising in data.text. Quarantined items never come
 Shapes: B batch, T frames, L tokens, P policies, H height, W width, D features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,7 +15,7 @@ import polars as pl
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from data.media import load_frames
 from data.preprocessing import Preprocessing
@@ -38,6 +38,8 @@ class Sample:
         text: '' where there is none.
         text_features: float32 [D].
         labels: float32 [P], NaN where unknown.
+        p_violating: float32 [P], the share of annotators who found a violation; NaN where nobody knows.
+        index: the item's row in its dataset.
     """
 
     frames: npt.NDArray[np.uint8] | None
@@ -46,6 +48,8 @@ class Sample:
     text: str
     text_features: npt.NDArray[np.float32] | None
     labels: npt.NDArray[np.float32]
+    p_violating: npt.NDArray[np.float32]
+    index: int
 
 
 class ItemDataset(Dataset[Sample]):
@@ -54,6 +58,7 @@ class ItemDataset(Dataset[Sample]):
     Args:
         items: N items, as `data.items.read_items` returns them, the unreadable ones removed.
         labels: float32 [N, P], NaN where unknown.
+        p_violating: float32 [N, P], NaN where unknown; None for the labels themselves.
         preprocessing: of media that are decoded here.
         reads_frames: False leaves frames out altogether.
         frame_features: by item_id, each [T, D], with its times; None to decode instead.
@@ -66,6 +71,7 @@ class ItemDataset(Dataset[Sample]):
         items: pl.DataFrame,
         labels: npt.NDArray[np.float32],
         *,
+        p_violating: npt.NDArray[np.float32] | None = None,
         preprocessing: Preprocessing,
         reads_frames: bool = True,
         frame_features: dict[str, Any] | None = None,
@@ -76,7 +82,8 @@ class ItemDataset(Dataset[Sample]):
         self.media = items["media"].to_list()
         self.media_types = items["media_type"].to_list()
         self.texts = texts_of(items)
-        self.labels, self.preprocessing, self.reads_frames = labels, preprocessing, reads_frames
+        self.labels, self.p_violating = labels, labels if p_violating is None else p_violating
+        self.preprocessing, self.reads_frames = preprocessing, reads_frames
         self.frame_features, self.text_features = frame_features, text_features
         self.text_dim = text_dim
 
@@ -96,7 +103,16 @@ class ItemDataset(Dataset[Sample]):
         if self.text_features is not None:
             found = self.text_features.get(item_id)
             text_features = np.zeros(self.text_dim, np.float32) if found is None else found.features[0]
-        return Sample(frames, frame_features, times, self.texts[index], text_features, self.labels[index])
+        return Sample(
+            frames,
+            frame_features,
+            times,
+            self.texts[index],
+            text_features,
+            self.labels[index],
+            self.p_violating[index],
+            index,
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,8 @@ class Batch:
         text_features: float32 [B, D].
         has_text: bool [B].
         labels: float32 [B, P], NaN where unknown.
+        p_violating: float32 [B, P], the share of annotators who found a violation; NaN where nobody knows.
+        index: int64 [B], each item's row in its dataset.
     """
 
     frames: Tensor | None
@@ -124,6 +142,8 @@ class Batch:
     text_features: Tensor | None
     has_text: Tensor
     labels: Tensor
+    p_violating: Tensor
+    index: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
@@ -169,6 +189,8 @@ class Collate:
             text_features=torch.from_numpy(np.stack(text_features)) if text_features else None,
             has_text=torch.tensor([bool(sample.text) for sample in samples]),
             labels=torch.from_numpy(np.stack([sample.labels for sample in samples])),
+            p_violating=torch.from_numpy(np.stack([sample.p_violating for sample in samples])),
+            index=torch.tensor([sample.index for sample in samples]),
         )
 
 
@@ -180,26 +202,3 @@ def _padded(arrays: Sequence[npt.NDArray[Any] | None], length: int) -> Tensor | 
     for row, array in enumerate(known):
         padded[row, : len(array)] = array
     return torch.from_numpy(padded)
-
-
-class EpochShuffle(Sampler[int]):
-    """A new order each epoch that hangs on nothing but seed and epoch: a resumed run sees what it would have seen.
-
-    Args:
-        size: number of items.
-        seed: of the run.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
-        return iter(order.tolist())

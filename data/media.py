@@ -1,8 +1,8 @@
 """Photos and clips of an item decoded to frames of one size: the only way from files to pixels.
 
 Training and serving share it: a release carries this file and the ones it stands on (data.preprocessing, data.photo,
-data.clip) inside its predict.py. They import the standard library, numpy, Pillow and PyAV alone. Tokens are in
-data.text.
+data.clip and what that stands on) inside its predict.py. They import the standard library, numpy, Pillow and PyAV
+alone. Tokens are in data.text.
 
 Shapes: T frames, H height, W width.
 """
@@ -38,17 +38,18 @@ class Frames:
     times: npt.NDArray[np.float32]
 
 
-def load_frames(media: Sequence[str], media_type: str, preprocessing: Preprocessing) -> Frames:
+def load_frames(media: Sequence[str], media_type: str, preprocessing: Preprocessing, *, place: float = 0.5) -> Frames:
     """Decode the photos or the clip of one item.
 
     Args:
         media: paths or fsspec URLs: one clip, or one or more photos (of a carousel longer than `num_frames` an
             evenly spaced subset is read).
         media_type: "photo" or "video".
-        preprocessing: size, number of frames, limits.
+        preprocessing: size, number of frames and which, limits.
+        place: of dense frames in their part of a clip, 0 at its start, 1 at its end; the middle but in training.
 
     Returns:
-        At most `num_frames` frames; fewer where the item has fewer (a frame is never repeated).
+        At most `num_frames` frames (of each dense clip); fewer where the item has fewer (a frame is never repeated).
 
     Raises:
         MediaError: a file is missing, too large, or not readable as what it should be. One unreadable photo of a
@@ -63,7 +64,7 @@ def load_frames(media: Sequence[str], media_type: str, preprocessing: Preprocess
     else:
         if len(media) != 1:
             raise MediaError(f"{len(media)} files, expected one clip")
-        images, times = _load_clip(media[0], preprocessing)
+        images, times = _load_clip(media[0], preprocessing, place)
     frames = np.zeros((len(images), 3, preprocessing.height, preprocessing.width), dtype=np.uint8)
     for index, image in enumerate(images):
         frames[index] = np.asarray(image).transpose(2, 0, 1)
@@ -92,9 +93,9 @@ def _load_photo(path: str, preprocessing: Preprocessing) -> Image.Image:
         return decode_photo(file, preprocessing)
 
 
-def _load_clip(path: str, preprocessing: Preprocessing) -> tuple[list[Image.Image], list[float]]:
+def _load_clip(path: str, preprocessing: Preprocessing, place: float) -> tuple[list[Image.Image], list[float]]:
     with _opened(path, preprocessing) as file:
-        return decode_clip(file, preprocessing)
+        return decode_clip(file, preprocessing, place=place)
 
 
 @contextmanager

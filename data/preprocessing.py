@@ -1,12 +1,19 @@
 """The settings by which photos and clips become tensors, and the reason why one did not.
 
-Shared by data.photo, data.clip and data.media; these four and data.text go into a release's predict.py.
+Shared by all modules that decode; they and this one go into a release's predict.py.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+SAMPLINGS = {
+    "uniform": "uniform: the frame on screen at the middle of each of num_frames equal parts",
+    "keyframes": "keyframes: the key frame at or before the middle of each of num_frames equal parts, each once",
+    "dense": "dense: num_frames frames at frame_rate a second from the middle of each of num_clips equal parts",
+}
+DENSE_ALONE = ("frame_rate", "num_clips")  # said, and part of what features hang on, where they count
 
 
 class MediaError(Exception):
@@ -20,10 +27,15 @@ class Preprocessing:
     Attributes:
         height: pixels; frames are stretched to height x width.
         width: pixels.
-        num_frames: frames taken from a clip, and photos from a carousel, at most.
+        num_frames: frames taken from a clip (each dense clip), and photos from a carousel, at most.
         max_pixels: photos and clips with more pixels a frame are refused before they are decoded.
         max_bytes: larger files are refused.
         max_tokens: tokens kept of a text, special tokens included.
+        sampling: which frames of a clip: "uniform" (spread evenly over its time), "keyframes" (as uniform, but the
+            key frame before; nothing else is decoded) or "dense" (consecutive frames).
+        frame_rate: dense frames a second; a clip of fewer gives its own.
+        num_clips: dense clips an item, spread evenly over its time; one that is too short for as many without
+            overlap gives fewer. Their frames follow each other in order of time.
     """
 
     height: int = 224
@@ -32,41 +44,72 @@ class Preprocessing:
     max_pixels: int = 100_000_000
     max_bytes: int = 2_000_000_000
     max_tokens: int = 128
+    sampling: Literal["uniform", "keyframes", "dense"] = "uniform"
+    frame_rate: float = 8.0
+    num_clips: int = 1
 
     FIXED: ClassVar[Mapping[str, object]] = {
         "color": "RGB, transparency on white, colour profiles ignored",
         "resize": "stretch",
         "filter": "bilinear",
         "antialias": True,
-        "sampling": "uniform: the frame on screen at the middle of each of num_frames equal parts",
         "photo_decoder": "pillow",
         "clip_decoder": "pyav",
     }
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"preprocessing.{name} = {value!r}: expected a whole number of at least 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "sampling":
+                if value not in SAMPLINGS:
+                    raise ValueError(f"preprocessing.sampling = {value!r}: expected {', '.join(SAMPLINGS)}")
+            elif field.name == "frame_rate":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1000:
+                    raise ValueError(f"preprocessing.frame_rate = {value!r}: expected frames a second, at most 1000")
+            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"preprocessing.{field.name} = {value!r}: expected a whole number of at least 1")
+        if self.sampling != "dense" and self.num_clips != 1:
+            raise ValueError(f"preprocessing.num_clips = {self.num_clips}: several clips need sampling = dense")
+
+    @property
+    def most_frames(self) -> int:
+        """The most frames that one item gives."""
+        return self.num_frames * self.num_clips
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, and what is the same for all of them, as JSON values."""
-        return {**asdict(self), **self.FIXED}
+        values = {**asdict(self), **self.FIXED, "sampling": SAMPLINGS[self.sampling]}
+        if self.sampling != "dense":
+            values = {name: value for name, value in values.items() if name not in DENSE_ALONE}
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        """Read what `to_dict` wrote. Keys that it does not know are left alone.
+        """Read what `to_dict` wrote. Keys that it does not know are left alone; without `sampling` it is uniform.
 
         Raises:
-            ValueError: a setting is missing or no positive whole number, or the values describe another
-                preprocessing than this code does.
+            ValueError: a setting is missing or no positive number, or the values describe another preprocessing
+                than this code does.
         """
         for name, expected in cls.FIXED.items():
             if name in values and values[name] != expected:
                 raise ValueError(f"preprocessing.{name} = {values[name]!r}: this version knows {expected!r} only")
-        missing = [field.name for field in fields(cls) if field.name not in values]
-        if missing:
-            raise ValueError(f"preprocessing.{missing[0]} is missing")
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        always = [field.name for field in fields(cls) if field.name not in ("sampling", *DENSE_ALONE)]
+        _check_present(always, values)
+        sampling = values.get("sampling", SAMPLINGS["uniform"])
+        named = [name for name, meaning in SAMPLINGS.items() if meaning == sampling]
+        if not named:
+            raise ValueError(f"preprocessing.sampling = {sampling!r}: this version knows {list(SAMPLINGS.values())}")
+        if named == ["dense"]:
+            _check_present(DENSE_ALONE, values)
+            always += DENSE_ALONE
+        return cls(**{name: values[name] for name in always}, sampling=named[0])  # type: ignore[arg-type]
+
+
+def _check_present(names: Sequence[str], values: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in values:
+            raise ValueError(f"preprocessing.{name} is missing")
 
 
 def check_size(width: int, height: int, preprocessing: Preprocessing) -> None:

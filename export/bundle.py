@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
     "data.preprocessing",
     "data.photo",
+    "data.clip_packets",
+    "data.clip_frames",
+    "data.clip_pixels",
     "data.clip",
     "data.media",
     "data.text",

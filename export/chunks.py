@@ -50,7 +50,7 @@ def cut(items: pl.DataFrame, size: int) -> list[Chunk]:
 
 def chunk_size(preprocessing: Preprocessing) -> int:
     """Items a chunk, such that their frames fit into memory even if all of them are clips."""
-    item_bytes = preprocessing.num_frames * 3 * preprocessing.height * preprocessing.width
+    item_bytes = preprocessing.most_frames * 3 * preprocessing.height * preprocessing.width
     return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // item_bytes))
 
 

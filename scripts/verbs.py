@@ -38,6 +38,11 @@ VERBS: dict[str, list[Verb]] = {
             "validate", "say all that is wrong with items, annotations, policies, media", "data.validation:validate"
         ),
         Verb("split", "train, validation and golden parts that share no creator or cluster", "data.splits:split"),
+        Verb(
+            "shard",
+            "pack photos and clips into shards to train from, local or remote",
+            "data.shards.packing:shard",
+        ),
         Verb("train", "fine-tune a classifier for all policies", "train.run:train"),
         Verb("export", "write the serving graph as ONNX and prove that it decides alike", "export.run:export"),
         Verb("score", "raw scores of items by a checkpoint, an exported model or a release", "export.score:score"),

@@ -49,10 +49,11 @@ def load_encoders(model: ModelSettings) -> Encoders:
 
 
 def rebuild_encoders(model: ModelSettings, described: dict[str, Any]) -> Encoders:
-    """The encoders of a checkpoint: frozen ones from their source, tuned ones empty, to be filled.
+    """The encoders of a checkpoint: fully tuned ones empty, to be filled; others, that adapters may go on, from their
+    source.
 
     Raises:
-        InputError: the source of a frozen encoder holds other weights than those of the checkpoint.
+        InputError: the source of an encoder holds other weights than those of the checkpoint.
     """
     image, text = None, None
     if model.image is not None:
@@ -112,12 +113,6 @@ def build_network(
         dropout=model.fusion.dropout,
         modality_dropout=model.fusion.modality_dropout,
     )
-
-
-def frozen_prefixes(model: ModelSettings) -> tuple[str, ...]:
-    """Beginnings of the names of weights that no checkpoint stores: they come from the encoders' sources."""
-    encoders = (("image_encoder.", model.image), ("text_encoder.", model.text))
-    return tuple(prefix for prefix, settings in encoders if settings is not None and settings.tune == "frozen")
 
 
 def _check_digest(source: str, encoder: ImageEncoder | TextEncoder, expected: str) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
-from data.loading import Batch, Collate, EpochShuffle, ItemDataset, Sample
+from data.loading import Batch, Collate, ItemDataset, Sample
 from data.preprocessing import Preprocessing
 from train.encode import Encoded
 from train.network import MultimodalClassifier
+from train.order import RankBatches
 from train.parts import Part
 from train.settings import ModelSettings
 
@@ -24,16 +25,16 @@ def loader(
     network: MultimodalClassifier,
     preprocessing: Preprocessing,
     tokenizer: Tokenizer | None,
-    batch_size: int,
+    batches: RankBatches,
     num_workers: int,
-    shuffled_by: int | None = None,
 ) -> DataLoader[Sample]:
-    """Batches of a part, in its order or newly shuffled each epoch by the seed `shuffled_by`."""
-    tunes_image = model.image is not None and model.image.tune == "full"
-    tunes_text = model.text is not None and model.text.tune == "full"
+    """This process's batches of a part."""
+    tunes_image = model.image is not None and model.image.tuned
+    tunes_text = model.text is not None and model.text.tuned
     dataset = ItemDataset(
         part.items,
         part.labels,
+        p_violating=part.p_violating,
         preprocessing=preprocessing,
         reads_frames=tunes_image,
         frame_features=None if tunes_image else encoded.frames,
@@ -42,8 +43,7 @@ def loader(
     )
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=None if shuffled_by is None else EpochShuffle(len(dataset), shuffled_by),
+        batch_sampler=batches,
         collate_fn=Collate(tokenizer if tunes_text else None, preprocessing),
         # Cached features are read faster than workers could hand them over.
         num_workers=num_workers if tunes_image or tunes_text else 0,
@@ -54,7 +54,7 @@ def loader(
 def probed(part: Part) -> Part:
     """The items that the linear probe is fitted on: all, or of a large part an evenly spaced subset."""
     step = -(-len(part.items) // PROBED_ITEMS)
-    return Part(part.items.gather_every(step), part.labels[::step], part.digests)
+    return Part(part.items.gather_every(step), part.labels[::step], part.p_violating[::step], part.digests)
 
 
 def encoded_batches(

@@ -1,7 +1,8 @@
 """Checkpoints: what they hold, how they are written (whole or not at all) and read (`weights_only=True`).
 
 A checkpoint is Lightning's, with the key "setpoint" beside Lightning's own: all that is needed to build the network
-again. Weights of frozen encoders are not in it; their source and digest are.
+again. Weights that come from the encoders' sources and did not change (of frozen encoders, and those under adapters)
+are not in it; source and digest are.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from data.errors import InputError
 from data.files import atomic_file, existing_file
 from data.policy import Policy, Strict
 from data.preprocessing import Preprocessing
-from train.assemble import build_network, frozen_prefixes, rebuild_encoders
+from train.assemble import build_network, rebuild_encoders
 from train.encoders.describing import state_digest
 from train.network import MultimodalClassifier
 from train.settings import ModelSettings
+from train.tuning import add_all_adapters, merge_all_adapters, unstored_names
 
 KEY = "setpoint"
 NETWORK = "network."  # the LightningModule's attribute
@@ -63,7 +65,7 @@ class TrainedModel:
         preprocessing: from files to its inputs.
         tokenizer: without truncation, padding on the right; None if the network reads no text.
         policies: in the order of the logits.
-        digest: SHA-256 of all weights, those of frozen encoders included.
+        digest: SHA-256 of all weights as they compute: those of frozen encoders included, adapters merged.
         record: what the checkpoint says of its run.
     """
 
@@ -81,27 +83,30 @@ class TrainedModel:
 
 
 def load_checkpoint(path: str | Path) -> TrainedModel:
-    """Read a checkpoint and build its network.
+    """Read a checkpoint and build its network, adapters merged into the weights.
 
     Raises:
-        InputError: the file is missing, truncated or not one of `setpoint train`'s, or a frozen encoder's source
-            is not what it was.
+        InputError: the file is missing, truncated or not one of `setpoint train`'s, or the source of a frozen or
+            adapted encoder is not what it was.
     """
     content = read_checkpoint(path)
     record = record_of(content, path)
     preprocessing = Preprocessing.from_dict(record.preprocessing)
     encoders = rebuild_encoders(record.model, record.encoders)
     network = build_network(record.model, encoders, record.policies, preprocessing)
+    add_all_adapters(network, record.model)
     weights = {name.removeprefix(NETWORK): held for name, held in content["state_dict"].items()}
     try:
         missing, unexpected = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise InputError(f"{path}: its weights do not fit the network it describes") from error
-    missing = [name for name in missing if not name.startswith(frozen_prefixes(record.model))]
+    unstored = unstored_names(network, record.model)
+    missing = [name for name in missing if name not in unstored]
     if missing or unexpected:
         raise InputError(
             f"{path}: its weights do not fit the network it describes (first: {[*missing, *unexpected][0]})"
         )
+    merge_all_adapters(network, record.model)
     network.eval().requires_grad_(False)
     tokenizer = None if record.tokenizer is None else Tokenizer.from_str(record.tokenizer)
     return TrainedModel(network, preprocessing, tokenizer, record.policies, state_digest(network), record)

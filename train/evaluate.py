@@ -40,7 +40,7 @@ def logits_of(trained: TrainedModel, items: pl.DataFrame, encoded: Encoded) -> n
     """Logits [N, P] of readable items that are encoded already."""
     unknown = np.full((len(items), len(trained.policies)), np.nan, dtype=np.float32)
     batches = encoded_batches(
-        Part(items, unknown, {}), encoded, network=trained.network, preprocessing=trained.preprocessing
+        Part(items, unknown, unknown, {}), encoded, network=trained.network, preprocessing=trained.preprocessing
     )
     with torch.inference_mode():
         return np.concatenate([trained.network.fuse(*evidence_of(batch)).numpy() for batch in batches])

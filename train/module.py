@@ -10,14 +10,16 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from data.errors import InputError
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
-from train.losses import masked_bce
+from train.losses.criterion import Criterion
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
 from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
+from train.unfreezing import Frozen, drop_gradients, frozen_until
 
 MONITORED = "val/mean_average_precision"
 
@@ -26,30 +28,34 @@ class PolicyClassifier(lightning.LightningModule):
     """Trains a MultimodalClassifier.
 
     Args:
-        network: prepared by `train.probe.prepare`; parameters of frozen encoders need no gradient.
+        network: prepared by `train.probe.prepare` and `train.tuning.start_tuning`.
+        criterion: the loss.
         targets: the policies in the order of the logits, with their target precisions.
         optimisation: rates, decay and schedule.
         seed: of the run.
         record: goes into checkpoints under "setpoint".
-        unstored: beginnings of the names of the network's weights that checkpoints leave out.
+        unstored: names of the network's weights that checkpoints leave out.
     """
 
     def __init__(
         self,
         network: MultimodalClassifier,
         *,
+        criterion: Criterion,
         targets: dict[str, float | None],
         optimisation: Optimisation,
         seed: int,
         record: dict[str, Any],
-        unstored: tuple[str, ...],
+        unstored: frozenset[str],
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.criterion = network, criterion
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
-        self.unstored = tuple(NETWORK + prefix for prefix in unstored)
+        self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
+        self.frozen: list[Frozen] = []
+        self.total_steps = math.inf
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self.validation_scores = np.empty((0, len(targets))), np.empty((0, len(targets)))  # logits, labels [N, P]
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -85,13 +91,24 @@ class PolicyClassifier(lightning.LightningModule):
         """Dropout of a batch hangs on its place alone: a resumed run goes on as if it had not been killed."""
         del batch
         sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1)[0]))
+        seed_device(self.device, int(sequence.generate_state(1)[0]))
 
-    def training_step(self, batch: Batch) -> Tensor:
-        """Loss of a batch."""
-        loss = masked_bce(self.logits(batch), batch.labels)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
-        return loss
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss of a batch, over the labels that all processes know; and its logits, for who keeps them."""
+        logits_BP = self.logits(batch)
+        summed = self.criterion(logits_BP, batch.labels, batch.p_violating)
+        num_labels = summed.num_labels
+        if self.trainer.world_size > 1:
+            num_labels = self.trainer.strategy.reduce(num_labels.clone(), reduce_op="sum")
+        loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
+        if self._is_logged():
+            self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        return {"loss": loss, "logits": logits_BP.detach()}
+
+    def _is_logged(self) -> bool:
+        """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.global_step == 0 or (self.global_step + 1) % max(1, every) == 0
 
     def validation_step(self, batch: Batch) -> None:
         """Keep logits and labels for the end of the epoch."""
@@ -124,15 +141,28 @@ class PolicyClassifier(lightning.LightningModule):
         return tensor.cpu().numpy()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and cosine."""
+        """AdamW with warm-up and cosine; and what is frozen for how long.
+
+        Raises:
+            InputError: layers are to unfreeze over a share of a run that has no end.
+        """
+        self.total_steps = self.trainer.estimated_stepping_batches
+        self.frozen = frozen_until(self.network, self.optimisation.unfreeze_over)
+        if self.frozen and not math.isfinite(self.total_steps):
+            raise InputError("unfreeze_over is a share of all steps; set trainer.max_epochs or trainer.max_steps")
         optimizer = adamw(parameter_groups(self.network, self.optimisation))
         schedule = warmup_and_cosine(
             optimizer,
-            total_steps=self.trainer.estimated_stepping_batches,
+            total_steps=self.total_steps,
             warmup_fraction=self.optimisation.warmup_fraction,
             min_lr_fraction=self.optimisation.min_lr_fraction,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave what is still frozen out of clipping and step."""
+        del optimizer
+        drop_gradients(self.frozen, done=self.global_step / self.total_steps)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""
@@ -140,27 +170,20 @@ class PolicyClassifier(lightning.LightningModule):
         return batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the record, leave out the weights of frozen encoders."""
+        """Add the record, leave out the weights that come from the encoders' sources."""
         checkpoint["state_dict"] = {
-            name: held for name, held in checkpoint["state_dict"].items() if not name.startswith(self.unstored)
+            name: held for name, held in checkpoint["state_dict"].items() if name not in self.unstored
         }
         checkpoint[KEY] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning loads loosely; here nothing but frozen weights may be missing."""
-        expected = {name for name in self.state_dict() if not name.startswith(self.unstored)}
+        expected = {name for name in self.state_dict() if name not in self.unstored}
         assert set(checkpoint["state_dict"]) == expected, "the checkpoint's record matches, its weights do not"
 
 
-def freeze(network: MultimodalClassifier, prefixes: tuple[str, ...]) -> None:
-    """Put a network into training mode but for its frozen encoders and all batch norms of encoders, in place.
-
-    Batches are small and hold many frames of few posts: their statistics would be worse than the pretrained ones.
-    """
-    network.train()
-    for prefix in prefixes:
-        network.get_submodule(prefix.rstrip(".")).eval().requires_grad_(False)
-    for encoder in (network.image_encoder, network.text_encoder):
-        for module in encoder.modules() if encoder is not None else ():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed what draws on a device. `torch.manual_seed` seeds every kind of accelerator, at .2 ms for each absent."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

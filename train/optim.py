@@ -1,13 +1,16 @@
 """Optimiser, schedule and parameter groups."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from train.layers import layer_depths
 from train.network import MultimodalClassifier
+from train.settings import ModelSettings, OptimSettings
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,9 @@ class Optimisation:
         weight_decay: of weights; biases, norms and single tokens have none.
         warmup_fraction: of all steps, in which the rate rises from 0; it falls by a cosine after.
         min_lr_fraction: of the peak, where the cosine ends.
+        layer_decay: of encoders by name: the rate of a layer as a share of the one above's (Howard and Ruder 2018,
+            Bao et al. 2022, BEiT); the last layer has encoder_learning_rate.
+        unfreeze_over: of encoders by name, see `train.unfreezing`.
     """
 
     learning_rate: float
@@ -27,6 +33,21 @@ class Optimisation:
     weight_decay: float
     warmup_fraction: float
     min_lr_fraction: float = 0.0
+    layer_decay: Mapping[str, float] = field(default_factory=dict)
+    unfreeze_over: Mapping[str, float] = field(default_factory=dict)
+
+
+def optimisation_of(optim: OptimSettings, model: ModelSettings) -> Optimisation:
+    """What the settings of a run say."""
+    return Optimisation(
+        learning_rate=optim.learning_rate,
+        encoder_learning_rate=optim.encoder_learning_rate,
+        weight_decay=optim.weight_decay,
+        warmup_fraction=optim.warmup_fraction,
+        min_lr_fraction=optim.min_lr_fraction,
+        layer_decay={name: settings.layer_decay for name, settings in model.encoders.items()},
+        unfreeze_over={name: settings.unfreeze_over for name, settings in model.encoders.items()},
+    )
 
 
 @dataclass(frozen=True)
@@ -53,24 +74,38 @@ def adamw(groups: list[ParameterGroup]) -> torch.optim.AdamW:
 
 def parameter_groups(network: MultimodalClassifier, settings: Optimisation) -> list[ParameterGroup]:
     """Parameters that train, by rate and by whether they decay; empty groups are left out."""
+    places = _places(network, settings.layer_decay)
     groups: dict[str, ParameterGroup] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        part = name.split(".", 1)[0]
-        is_encoder = part.endswith("_encoder")
+        place, share = places.get(name, ("head", 1.0))
         decays = decayed(parameter)
-        title = f"{part if is_encoder else 'head'}{'' if decays else '/no_decay'}"
-        groups.setdefault(
-            title,
-            ParameterGroup(
-                title,
-                settings.encoder_learning_rate if is_encoder else settings.learning_rate,
-                settings.weight_decay if decays else 0.0,
-                [],
-            ),
-        ).parameters.append(parameter)
+        title = f"{place}{'' if decays else '/no_decay'}"
+        peak = settings.learning_rate if place == "head" else settings.encoder_learning_rate
+        group = ParameterGroup(title, peak * share, settings.weight_decay if decays else 0.0, [])
+        groups.setdefault(title, group).parameters.append(parameter)
     return [groups[title] for title in sorted(groups)]
+
+
+def _places(network: MultimodalClassifier, layer_decay: Mapping[str, float]) -> dict[str, tuple[str, float]]:
+    """For each parameter of an encoder: the name of its place, and its rate as a share of the encoder's."""
+    places: dict[str, tuple[str, float]] = {}
+    for prefix, encoder in network.named_children():
+        if not prefix.endswith("_encoder"):
+            continue
+        places.update({f"{prefix}.{name}": (prefix, 1.0) for name, _ in encoder.named_parameters()})
+        decay = layer_decay.get(prefix.removesuffix("_encoder"), 1.0)
+        if decay != 1:
+            depths = layer_depths(encoder.get_submodule("backbone"))
+            top = max(depths.values())
+            places.update(
+                {
+                    f"{prefix}.backbone.{name}": (f"{prefix}/layer{depth:03d}", decay ** (top - depth))
+                    for name, depth in depths.items()
+                }
+            )
+    return places
 
 
 def decayed(parameter: nn.Parameter) -> bool:

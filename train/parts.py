@@ -30,17 +30,20 @@ class Part:
     Attributes:
         items: N items.
         labels: float32 [N, P], NaN where unknown.
+        p_violating: float32 [N, P], the share of annotators who found a violation; NaN where nobody knows.
         digests: SHA-256 of its files.
     """
 
     items: pl.DataFrame
     labels: npt.NDArray[np.float32]
+    p_violating: npt.NDArray[np.float32]
     digests: dict[str, str]
 
     def without(self, item_ids: set[str]) -> "Part":
         """The part less some items."""
         kept = ~self.items["item_id"].is_in(list(item_ids))
-        return Part(self.items.filter(kept), self.labels[kept.to_numpy()], self.digests)
+        rows = kept.to_numpy()
+        return Part(self.items.filter(kept), self.labels[rows], self.p_violating[rows], self.digests)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,10 @@ def _never_shared(folder: Path) -> list[str]:
 def _read_part(folder: Path, policies: Sequence[Policy]) -> Part:
     items = read_items(folder / "items.parquet")
     annotations = read_annotations(folder / "annotations.parquet", items, list(policies))
-    labels = derive_labels(annotations, list(policies))
-    policy_ids = [policy.policy_id for policy in policies]
+    derived = derive_labels(annotations, list(policies))
+    item_ids, policy_ids = items["item_id"].to_list(), [policy.policy_id for policy in policies]
+    shares = derived.select("item_id", "policy_id", label="p_violating")
     digests = {name: sha256_of_file(folder / f"{name}.parquet") for name in ("items", "annotations")}
-    return Part(items, label_matrix(items["item_id"].to_list(), labels, policy_ids), digests)
+    return Part(
+        items, label_matrix(item_ids, derived, policy_ids), label_matrix(item_ids, shares, policy_ids), digests
+    )

@@ -15,15 +15,19 @@ from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import Encoders, build_network, frozen_prefixes, load_encoders
+from train.assemble import Encoders, build_network, load_encoders
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
 from train.loggers import LogCurves, logging_to
+from train.losses.criterion import Criterion
+from train.losses.settings import BCE, LossSettings
+from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
-from train.module import PolicyClassifier, freeze
-from train.optim import Optimisation
+from train.module import PolicyClassifier
+from train.optim import optimisation_of
+from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
@@ -32,6 +36,7 @@ from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
 from train.targets import checked
 from train.trainer import build_trainer, one_thread_for_small_networks
+from train.tuning import check_tuning, start_tuning, unstored_names
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = (
@@ -49,6 +54,7 @@ def train(
     model: ModelSettings,
     optim: OptimSettings,
     trainer: dict[str, Any],
+    loss: LossSettings = BCE(),  # noqa: B008 (immutable)
     callbacks: dict[str, dict[str, Any] | None] | None = None,
     logger: dict[str, Any] | None = None,
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
@@ -66,7 +72,8 @@ def train(
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
     config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "trainer": trainer, "seed": seed}
+    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
+    config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     fit = build_trainer(
@@ -74,11 +81,13 @@ def train(
     )
     open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
+    priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
 
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
     network = build_network(model, encoders, all_policies, preprocessing)
+    check_tuning(network, model)
     record = _record(config, model, encoders, preprocessing, all_policies, parts, tokenizer)
     start = starting_point(out, fingerprint=record.fingerprint, ckpt_path=ckpt_path, overwrite=overwrite)
 
@@ -101,20 +110,16 @@ def train(
         linked_groups(known.items, ["creator_id", "cluster_id"]).to_list(),
         strength=optim.probe_strength,
     )
-    freeze(network, frozen_prefixes(model))
+    start_tuning(network, model)
+    criterion = Criterion(loss, priors, readable["train"].labels, readable["train"].p_violating)
     job = PolicyClassifier(
         network,
+        criterion=criterion,
         targets={policy.policy_id: target_precision_of(policy) for policy in all_policies},
-        optimisation=Optimisation(
-            learning_rate=optim.learning_rate,
-            encoder_learning_rate=optim.encoder_learning_rate,
-            weight_decay=optim.weight_decay,
-            warmup_fraction=optim.warmup_fraction,
-            min_lr_fraction=optim.min_lr_fraction,
-        ),
+        optimisation=optimisation_of(optim, model),
         seed=seed,
         record=record.model_dump(mode="json", by_alias=True),
-        unstored=frozen_prefixes(model),
+        unstored=unstored_names(network, model),
     )
     loading = partial(
         loader,
@@ -122,17 +127,24 @@ def train(
         network=network,
         preprocessing=preprocessing,
         tokenizer=tokenizer,
-        batch_size=optim.batch_size,
         num_workers=optim.num_workers,
     )
+    sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
+    labels = readable["train"].labels
+    # With overfit_batches, the same batches come again and again.
+    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     with logging_to(fit, open_logger, config), one_thread_for_small_networks(model):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], shuffled_by=seed),
-            loading(readable["validation"], encoded["validation"]),
+            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(
+                readable["validation"],
+                encoded["validation"],
+                batches=sharing(AsGiven(len(readable["validation"].items))),
+            ),
             ckpt_path=start,
             weights_only=True,
         )
@@ -149,6 +161,7 @@ def train(
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *_unread_evidence(all_policies),
+            *criterion.summary(),
             *_table(keep.best_metrics),
         ],
         objective=keep.best_score if math.isfinite(keep.best_score) else None,
@@ -174,7 +187,10 @@ def _record(
     }
     flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
-    fingerprint = sha256_of_json({**content, "optim": optim, "trainer": flags, "seed": config["seed"]})
+    # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
+    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
+    others = {name: config[name] for name in ("loss", "seed")}
+    fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )

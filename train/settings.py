@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data.policy import Strict
 from train.encoders.pooling import Pool
+from train.order import SamplerName
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -14,24 +15,51 @@ Layers = Annotated[tuple[Annotated[int, Field(lt=0)], ...], Field(min_length=1)]
 Channels = tuple[float, float, float]
 
 
-class ImageSettings(Strict):
-    """The image encoder; see configs/train/model/frozen.yaml."""
+class LoraSettings(Strict):
+    """Low-rank adapters; see configs/train/model/lora.yaml."""
+
+    rank: Count = 8
+    alpha: Count = 16
+    dropout: Share = 0.0
+    targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
+
+
+class EncoderSettings(Strict):
+    """What the encoders of all modalities have in common; see configs/train/model/frozen.yaml."""
 
     source: str
-    tune: Literal["frozen", "full"] = "frozen"
+    tune: Literal["frozen", "lora", "full"] = "frozen"
+    lora: LoraSettings = LoraSettings()
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    unfreeze_over: Share = 0.0
+    gradient_checkpointing: bool = False
+    compile: bool = False
     pool: Pool = "auto"
     layers: Layers = (-1,)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether its output changes in training: it then reads raw inputs, not cached features."""
+        return self.tune != "frozen"
+
+    @model_validator(mode="after")
+    def _only_what_is_used(self) -> "EncoderSettings":
+        if not self.tuned:
+            for name in ("layer_decay", "unfreeze_over", "gradient_checkpointing", "compile"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} has no meaning with tune: frozen; set tune: full or lora")
+        return self
+
+
+class ImageSettings(EncoderSettings):
+    """The image encoder."""
+
     mean: Channels | None = None
     std: Channels | None = None
 
 
-class TextSettings(Strict):
-    """The text encoder; see configs/train/model/frozen.yaml."""
-
-    source: str
-    tune: Literal["frozen", "full"] = "frozen"
-    pool: Pool = "auto"
-    layers: Layers = (-1,)
+class TextSettings(EncoderSettings):
+    """The text encoder."""
 
 
 class FusionSettings(Strict):
@@ -52,11 +80,18 @@ class ModelSettings(Strict):
     fusion: FusionSettings = FusionSettings()
     respect_evidence: bool = True
 
+    @property
+    def encoders(self) -> dict[str, EncoderSettings]:
+        """Settings of the encoders that the model has, by their name."""
+        found = {"image": self.image, "text": self.text}
+        return {name: settings for name, settings in found.items() if settings is not None}
+
 
 class OptimSettings(Strict):
     """Optimiser, schedule and batches; see configs/train/optim/adamw.yaml."""
 
     batch_size: Count = 64
+    sampler: SamplerName = "shuffled"
     learning_rate: Positive = 1e-4
     encoder_learning_rate: Positive = 2e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.05

@@ -53,6 +53,7 @@ def build_trainer(
         "trainer",
         callbacks=[*callbacks, *extra.values(), *bar],
         enable_model_summary=False,
+        use_distributed_sampler=False,  # the order of data is ours, on every rank: train.order
         logger=False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(out),
@@ -67,7 +68,7 @@ def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
     What trains then is too small to share: on a busy machine threads that wait for each other cost ten times the
     work. It also makes the weights the same on any number of cores.
     """
-    tuned = any(encoder is not None and encoder.tune == "full" for encoder in (model.image, model.text))
+    tuned = any(settings.tuned for settings in model.encoders.values())
     threads = torch.get_num_threads()
     if not tuned:
         torch.set_num_threads(1)

@@ -71,6 +71,18 @@ def test_a_label_is_the_adjudication_else_the_majority_else_unknown(
     assert labels["label"].to_list() == [expected]
 
 
+@pytest.mark.parametrize(
+    ("final", "expected"), [(None, 0.5), ("violating", 0.5), ("not_violating", 0.5), ("unsure", None)]
+)
+def test_votes_that_an_adjudication_could_not_settle_say_nothing(
+    policy_folder: Path, final: str | None, expected: float | None
+) -> None:
+    votes = [{"annotator_id": "a"}, {"annotator_id": "b", "value": "not_violating"}]
+    votes += [] if final is None else [{"annotator_id": "z", "round": "adjudication", "value": final}]
+    labels = derive_labels(frame(*votes), load_policies(policy_folder))
+    assert labels["p_violating"].to_list() == [expected]
+
+
 def test_an_item_with_one_annotation_is_labelled_like_one_with_the_same_said_twice(policy_folder: Path) -> None:
     said = [
         {"item_id": f"i{n:02d}", "value": value, "round": stage}

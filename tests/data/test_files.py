@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data.files import atomic_file, atomic_folder, read_json, write_json
+from data.errors import InputError
+from data.files import atomic_file, atomic_folder, existing_file, existing_folder, read_json, write_json
 
 WRITER = """
 import sys
@@ -67,3 +68,20 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     assert error.value.errno == errno.ENOSPC
     assert read_json(tmp_path / "a.json") == {"old": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train/checkpoints/best.ckpt", "`setpoint train` writes it"),
+        ("split/golden/golden/1", "`setpoint split` writes it"),
+        ("split/validation/items.parquet", "`setpoint split` writes it"),
+        ("golden/mine/1", "`setpoint golden` writes it"),
+        ("calibration/operating_points.json", "`setpoint calibrate` writes it"),
+        ("mine.parquet", "no such file$"),
+    ],
+)
+def test_who_misses_a_file_learns_where_it_comes_from(name: str, words: str, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words):
+        existing_file(name) if "." in Path(name).name else existing_folder(name)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data.loading import Collate, EpochShuffle, ItemDataset, texts_of
+from data.loading import Collate, ItemDataset, texts_of
 from data.media import MediaError
 from data.preprocessing import Preprocessing
 from train.features import Rows
@@ -37,8 +37,12 @@ LABELS = np.array([[1.0, np.nan], [0.0, 1.0]], dtype=np.float32)
 
 
 def test_a_raw_batch_keeps_the_input_contract(posts: pl.DataFrame, tokenizer: Tokenizer) -> None:
-    dataset = ItemDataset(posts, LABELS, preprocessing=SMALL)
+    shares = np.array([[0.8, 0.5], [0.2, 1.0]], dtype=np.float32)
+    dataset = ItemDataset(posts, LABELS, p_violating=shares, preprocessing=SMALL)
     batch = Collate(tokenizer, SMALL)([dataset[0], dataset[1]])
+    assert np.array_equal(batch.p_violating.numpy(), shares)
+    assert batch.index.tolist() == [0, 1]
+    assert batch.index.dtype == torch.int64
     assert batch.frames is not None
     assert batch.frames.dtype == torch.uint8
     assert batch.frames.shape == (2, 2, 3, 8, 6)
@@ -90,16 +94,3 @@ def test_an_unreadable_item_is_an_error_and_never_another_item(posts: pl.DataFra
 def test_the_three_texts_are_one() -> None:
     columns = {"caption": ["a", None], "ocr_text": ["b", None], "asr_text": [None, " "]}
     assert texts_of(pl.DataFrame(columns)) == ["a\n[OCR] b", ""]
-
-
-def test_an_order_hangs_on_seed_and_epoch_alone() -> None:
-    sampler = EpochShuffle(50, seed=3)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
-    assert sorted(first) == sorted(second) == list(range(50))
-    assert first != second
-    later = EpochShuffle(50, seed=3)
-    later.set_epoch(1)
-    assert list(later) == second
-    assert list(EpochShuffle(50, seed=4)) != first

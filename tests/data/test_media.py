@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 import data.clip
 from data.media import Frames, MediaError, Preprocessing, load_frames
 
+CLIP_PARTS = ("clip_packets", "clip_frames", "clip_pixels")
 SMALL = Preprocessing(height=16, width=24, num_frames=4)
 RED, GREEN, BLUE, GRAY = (200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128)
 
@@ -278,13 +279,13 @@ def test_short_clip_gives_each_frame_once(tmp_path, count):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_seeking_finds_the_frames_that_reading_on_finds(tmp_path, monkeypatch, codec, name):
     path = clip(tmp_path / name, [(7 * index) % 251 for index in range(200)], codec=codec, gop=30)
-    assert data.clip.SEEK_FROM_SECONDS_PER_FRAME * 4 < 200 / 10
+    assert data.clip.SEEK_FROM_SECONDS_PER_PLACE * 4 < 200 / 10
     sought = []
-    original = data.clip._seek_each
-    monkeypatch.setattr(data.clip, "_seek_each", lambda *given: sought.append(1) or original(*given))
+    original = data.clip.seek_runs
+    monkeypatch.setattr(data.clip, "seek_runs", lambda *given: sought.append(1) or original(*given))
     by_seeking = load_frames([path], "video", SMALL)
     assert sought
-    monkeypatch.setattr(data.clip, "SEEK_FROM_SECONDS_PER_FRAME", 1e9)
+    monkeypatch.setattr(data.clip, "SEEK_FROM_SECONDS_PER_PLACE", 1e9)
     reading_on = load_frames([path], "video", SMALL)
     assert np.array_equal(by_seeking.times, reading_on.times)
     assert np.array_equal(by_seeking.frames, reading_on.frames)
@@ -432,7 +433,7 @@ def test_settings_survive_json_and_foreign_ones_are_refused():
         Preprocessing(height=True)
 
 
-@pytest.mark.parametrize("name", ["preprocessing", "photo", "clip", "media", "text"])
+@pytest.mark.parametrize("name", ["preprocessing", "photo", "clip", *CLIP_PARTS, "media", "text"])
 def test_what_predict_carries_stands_on_serving_packages_alone(name):
     tree = ast.parse(Path(data.clip.__file__).with_name(f"{name}.py").read_text())
     allowed = set(sys.stdlib_module_names) | {"numpy", "PIL", "av", "tokenizers", "data", "fsspec"}
@@ -442,4 +443,4 @@ def test_what_predict_carries_stands_on_serving_packages_alone(name):
         elif isinstance(node, ast.ImportFrom):
             assert str(node.module).split(".")[0] in allowed
             if str(node.module).startswith("data."):
-                assert node.module in ("data.preprocessing", "data.photo", "data.clip")
+                assert node.module in {f"data.{name}" for name in ("preprocessing", "photo", "clip", *CLIP_PARTS)}

@@ -20,10 +20,11 @@ from export.model_folder import read_model_folder
 from export.run import export, public_source
 from export.runtimes import OnnxRuntime
 from export.score import score
-from train.assemble import build_network, frozen_prefixes, load_encoders
+from train.assemble import build_network, load_encoders
 from train.checkpoint import RunRecord
 from train.settings import FusionSettings, ImageSettings, ModelSettings, TextSettings
 from train.sources import load_tokenizer
+from train.tuning import unstored_names
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fire", "sale", "now"]
 POLICY_IDS = ["fire", "mixed", "scam"]
@@ -52,9 +53,10 @@ def write_checkpoint(path: Path, model: ModelSettings, preprocessing: Preprocess
     torch.manual_seed(3)
     encoders = load_encoders(model)
     network = build_network(model, encoders, policies, preprocessing)
+    unstored = unstored_names(network, model)
     for name, weight in network.named_parameters():
         # Zeros and near-zeros at the start of training would hide what differs.
-        if not name.startswith(frozen_prefixes(model)) and weight.numel() > 1 and weight.std() < 0.1:
+        if name not in unstored and weight.numel() > 1 and weight.std() < 0.1:
             torch.nn.init.normal_(weight, std=0.3)
     record = RunRecord(
         schema="setpoint/checkpoint/v1",
@@ -67,11 +69,7 @@ def write_checkpoint(path: Path, model: ModelSettings, preprocessing: Preprocess
         fingerprint="cd" * 32,
         config={},
     )
-    kept = {
-        f"network.{name}": tensor
-        for name, tensor in network.state_dict().items()
-        if not name.startswith(frozen_prefixes(model))
-    }
+    kept = {f"network.{name}": tensor for name, tensor in network.state_dict().items() if name not in unstored}
     torch.save({"state_dict": kept, "setpoint": record.model_dump(mode="json", by_alias=True)}, path)
     return path
 

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from data.preprocessing import Preprocessing
+from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
 WORDS = ["fine", "bad", "cat", "dog", "sun", "rain", "tree", "sea", "you", "the"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -64,10 +67,10 @@ def _vit(folder: Path) -> None:
     save_pixel_statistics(folder)
 
 
-def _timm(folder: Path) -> None:
+def _timm(folder: Path, architecture: str = "test_resnet") -> None:
     from transformers import TimmWrapperConfig, TimmWrapperModel
 
-    model = TimmWrapperModel(TimmWrapperConfig(architecture="test_resnet"))
+    model = TimmWrapperModel(TimmWrapperConfig(architecture=architecture))
     model.save_pretrained(folder)
     save_pixel_statistics(folder)
 
@@ -121,6 +124,7 @@ def _siglip(folder: Path) -> None:
 MAKERS: dict[str, Callable[[Path], None]] = {
     "vit": _vit,
     "timm": _timm,
+    "efficientnet": partial(_timm, architecture="test_efficientnet"),
     "bert": _bert,
     "clip": _clip,
     "siglip": _siglip,
@@ -129,7 +133,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Makes and remembers the folder of a tiny random encoder: vit, timm, bert, clip or siglip."""
+    """Makes and remembers the folder of a tiny random encoder: vit, timm, efficientnet, bert, clip or siglip."""
     made: dict[str, str] = {}
 
     def folder_of(kind: str) -> str:
@@ -185,3 +189,31 @@ def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pl.DataFrame(items).write_parquet(root / part / "items.parquet")
         pl.DataFrame(annotations).write_parquet(root / part / "annotations.parquet")
     return root
+
+
+@pytest.fixture
+def arguments(
+    encoder_folder: Callable[[str], str], split_folder: Path, small: Preprocessing, tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """Arguments of `train` for a run of a second; keyword arguments replace them, those of `trainer` flag by flag."""
+
+    def make(tune: str = "frozen", **changes: Any) -> dict[str, Any]:
+        model = ModelSettings(
+            image=ImageSettings(source=encoder_folder("timm"), tune=tune),
+            text=TextSettings(source=encoder_folder("bert"), tune=tune, layers=(-1, -2)),
+            fusion=FusionSettings(width=16, num_heads=2),
+        )
+        trainer = {"_target_": "lightning.Trainer", "accelerator": "cpu", "devices": 1, "max_epochs": 3}
+        return {
+            "split": split_folder,
+            "policies": split_folder / "policies",
+            "out": tmp_path / "run",
+            "preprocessing": small,
+            "model": model,
+            "optim": OptimSettings(batch_size=8, learning_rate=1e-3),
+            "cache_dir": tmp_path / "cache",
+            **changes,
+            "trainer": trainer | {"num_sanity_val_steps": 0} | changes.get("trainer", {}),
+        }
+
+    return make

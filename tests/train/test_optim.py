@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,24 @@ def test_biases_norms_and_single_tokens_do_not_decay(network_over: Make) -> None
     assert {"image_encoder.backbone.embeddings.position_embeddings", "fusion.layers.0.qkv.weight"} <= set(
         decay
     ) - still
+
+
+@pytest.mark.parametrize("image", ["vit", "clip", "siglip", "efficientnet"])
+def test_lower_layers_move_more_slowly(network_over: Make, image: str) -> None:
+    network = network_over(image)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    settings = replace(RATES, layer_decay={"image": 0.5, "text": 0.1})
+    groups = parameter_groups(network, settings)
+    rates = {names[id(one)]: group.learning_rate for group in groups for one in group.parameters}
+    assert set(rates) == set(names.values())
+    assert {rate for name, rate in rates.items() if "_encoder." not in name} == {1e-3}
+    num_layers = 5 if image == "efficientnet" else 2
+    expected = [1e-4 * 0.5**place for place in range(num_layers, -1, -1)]
+    assert sorted({rates[name] for name in rates if name.startswith("image_")}) == pytest.approx(expected)
+    words = "text_encoder.backbone.embeddings.word_embeddings.weight"
+    assert rates[words] == pytest.approx(1e-4 * 0.1**3)
+    assert rates["text_encoder.backbone.encoder.layer.2.output.dense.weight"] == pytest.approx(1e-4)
+    assert len({group.name for group in groups}) == len(groups)
 
 
 def test_the_rate_rises_then_falls_to_its_floor() -> None:

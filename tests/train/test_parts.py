@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -28,6 +29,18 @@ def test_a_clean_split_is_read(split: Path) -> None:
     assert set(parts.digests) == {
         f"{part}/{name}" for part in ("train", "validation") for name in ("items", "annotations")
     }
+
+
+def test_a_tie_is_no_label_and_yet_half_a_violation(split: Path) -> None:
+    path = split / "train" / "annotations.parquet"
+    votes = pl.read_parquet(path)
+    other = votes.head(1).with_columns(annotator_id=pl.lit("b"), value=pl.lit("not_violating"))
+    pl.concat([votes, other]).write_parquet(path)
+    part = read_split(split, load_policies(split / "policies")).train
+    [row] = part.items.with_row_index().filter(pl.col("item_id") == other["item_id"][0])["index"]
+    assert np.isnan(part.labels[row]).tolist() == [False, True, False]
+    assert part.p_violating[row].tolist() == [1.0, 0.5, 1.0]
+    assert part.without({part.items["item_id"][0]}).p_violating.shape == (31, 3)
 
 
 @pytest.mark.parametrize("column", ["item_id", "creator_id", "cluster_id"])

@@ -37,6 +37,8 @@ def batch() -> Batch:
         text_features=text * has_text.unsqueeze(-1),
         has_text=has_text,
         labels=labels,
+        p_violating=labels,
+        index=torch.arange(N),
     )
 
 

@@ -14,41 +14,11 @@ import torch
 from data.errors import InputError
 from data.files import sha256_of_file
 from data.loading import Collate, ItemDataset
-from data.preprocessing import Preprocessing
 from train.checkpoint import load_checkpoint, read_checkpoint
 from train.parts import read_split
 from train.run import train
-from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
-TRAINER = {"_target_": "lightning.Trainer", "accelerator": "cpu", "devices": 1, "max_epochs": 3}
 Arguments = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def arguments(
-    encoder_folder: Callable[[str], str], split_folder: Path, small: Preprocessing, tmp_path: Path
-) -> Arguments:
-    """Arguments of `train` for a run of a second; keyword arguments replace them, `tune` the tuning."""
-
-    def make(tune: str = "frozen", **changes: Any) -> dict[str, Any]:
-        model = ModelSettings(
-            image=ImageSettings(source=encoder_folder("timm"), tune=tune),
-            text=TextSettings(source=encoder_folder("bert"), tune=tune, layers=(-1, -2)),
-            fusion=FusionSettings(width=16, num_heads=2),
-        )
-        return {
-            "split": split_folder,
-            "policies": split_folder / "policies",
-            "out": tmp_path / "run",
-            "preprocessing": small,
-            "model": model,
-            "optim": OptimSettings(batch_size=8, learning_rate=1e-3),
-            "trainer": {**TRAINER, "num_sanity_val_steps": 0},
-            "cache_dir": tmp_path / "cache",
-            **changes,
-        }
-
-    return make
 
 
 def checkpoint(arguments: dict[str, Any], name: str = "last") -> Path:
@@ -278,7 +248,7 @@ def test_wrong_trainer_settings_are_said_before_work(arguments: Arguments, tmp_p
         *([] if torch.cuda.is_available() else [({"accelerator": "gpu"}, "no CUDA device here; use trainer=cpu")]),
     ):
         with pytest.raises(InputError, match=words):
-            train(**arguments(trainer={**TRAINER, **changes}, split=tmp_path / "not looked at"))
+            train(**arguments(trainer=changes, split=tmp_path / "not looked at"))
 
 
 def test_a_text_policy_needs_a_text_encoder(arguments: Arguments) -> None:
@@ -289,7 +259,7 @@ def test_a_text_policy_needs_a_text_encoder(arguments: Arguments) -> None:
 
 
 def test_fast_dev_run_keeps_nothing(arguments: Arguments) -> None:
-    given = arguments(trainer={**TRAINER, "fast_dev_run": True})
+    given = arguments(trainer={"fast_dev_run": True})
     assert "nothing was kept" in train(**given).title
     assert not given["out"].exists() or not list(given["out"].iterdir())
 
@@ -298,7 +268,7 @@ def test_fast_dev_run_keeps_nothing(arguments: Arguments) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("tune", ["frozen", "full"])
 def test_it_trains_in_bfloat16_on_a_gpu(arguments: Arguments, tune: str) -> None:
-    given = arguments(tune, trainer={**TRAINER, "accelerator": "gpu", "precision": "bf16-mixed"})
+    given = arguments(tune, trainer={"accelerator": "gpu", "precision": "bf16-mixed"})
     train(**given)
     trained = load_checkpoint(checkpoint(given))
     assert all(weight.dtype == torch.float32 for weight in trained.network.parameters())

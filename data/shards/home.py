@@ -1,0 +1,163 @@
+"""The local folder that knows the shards of one URL: their list, their index, and copies of those that are remote.
+
+Processes that read media know nothing but names; the names say where this folder is (data.shards.names), and its
+home.json where the shards are.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from data.errors import InputError
+from data.files import atomic_file, read_json, sha256_of_file, write_json
+from data.policy import Strict
+from data.preprocessing import reason_of
+from data.shards.index import Shard
+from data.shards.names import ShardError
+from data.shards.remote import file_system
+
+HOME = "home.json"
+ATTEMPTS = 3
+
+
+class Home(Strict):
+    """The content of home.json.
+
+    Attributes:
+        url: of the folder of shards; an absolute path where that is on this machine.
+        limit: bytes that copies of remote shards may take.
+        shards: by name.
+    """
+
+    format_: Literal["setpoint/shards_home/v1"] = Field("setpoint/shards_home/v1", alias="schema")
+    url: str
+    limit: int
+    shards: dict[str, Shard]
+
+
+def home_of(url: str, cache_dir: Path) -> Path:
+    """The folder of a URL, absolute."""
+    return Path(os.path.abspath(cache_dir)) / "shards" / hashlib.sha256(url.encode()).hexdigest()[:16]  # noqa: PTH100
+
+
+def write_home(folder: Path, *, url: str, limit: int, shards: list[Shard]) -> None:
+    """Write home.json, if it says something else."""
+    content = Home(url=url, limit=limit, shards={shard.name: shard for shard in shards}).model_dump(
+        mode="json", by_alias=True
+    )
+    with suppress(InputError):
+        if read_json(folder / HOME) == content:
+            return
+    write_json(folder / HOME, content)
+
+
+def at_hand(folder: Path, name: str) -> Path:
+    """A shard as a file on this machine; a remote one is fetched if there is no whole copy.
+
+    Raises:
+        ShardError: it is missing, not of the size that its index says, or cannot be fetched.
+    """
+    home = _read_home(folder, _stamp(folder / HOME))
+    shard = home.shards.get(name)
+    if shard is None:
+        raise ShardError(f"{name} is not in the index of its folder")
+    if "://" in home.url:
+        return _copy(folder, home, shard)
+    path = Path(home.url) / name
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ShardError(f"{name} is missing") from error
+    if size != shard.bytes:
+        raise ShardError(f"{name} has {size:,} bytes, its index says {shard.bytes:,}")
+    return path
+
+
+def drop_copy(folder: Path, name: str) -> bool:
+    """Delete the copy of a remote shard, because it is damaged; False where the shard is no copy."""
+    home = _read_home(folder, _stamp(folder / HOME))
+    if "://" not in home.url:
+        return False
+    (folder / name).unlink(missing_ok=True)
+    return True
+
+
+def fetch(url: str, path: Path) -> None:
+    """Copy a remote file here, whole or not at all."""
+    files, remote = file_system(url)
+    with atomic_file(path) as temporary:
+        files.get_file(remote, str(temporary))
+
+
+def _copy(folder: Path, home: Home, shard: Shard) -> Path:
+    path = folder / shard.name
+    if _is_whole(path, shard):
+        with suppress(OSError):
+            os.utime(path)  # the least recently used copy goes first
+        return path
+    with _locked(folder / f".{shard.name}.lock"):
+        if _is_whole(path, shard):  # another process was faster
+            return path
+        _make_room(folder, home, shard.bytes)
+        reason = ""
+        for _ in range(ATTEMPTS):
+            try:
+                fetch(f"{home.url}/{shard.name}", path)
+            except Exception as error:  # every fsspec file system has its own
+                reason = reason_of(error)
+                continue
+            if _is_whole(path, shard) and shard.sha256 in (None, sha256_of_file(path)):
+                return path
+            reason = "what arrived is truncated or not what the index says"
+        path.unlink(missing_ok=True)
+        raise ShardError(f"{shard.name} cannot be fetched: {reason}")
+
+
+def _is_whole(path: Path, shard: Shard) -> bool:
+    try:
+        return path.stat().st_size == shard.bytes
+    except OSError:
+        return False
+
+
+def _make_room(folder: Path, home: Home, size: int) -> None:
+    """Delete the copies that were not used for longest, until another of `size` bytes is within the limit."""
+    kept = []
+    for name in home.shards:
+        with suppress(OSError):  # another process may make room too
+            stat = (folder / name).stat()
+            kept.append((stat.st_mtime_ns, name, stat.st_size))
+    total = sum(one[2] for one in kept)
+    for _, name, freed in sorted(kept):
+        if total + size <= home.limit:
+            return
+        (folder / name).unlink(missing_ok=True)
+        total -= freed
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: workers that share a shard fetch it once."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@lru_cache(maxsize=8)
+def _read_home(folder: Path, stamp: int) -> Home:
+    del stamp
+    return Home.model_validate(read_json(folder / HOME))
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise ShardError("the cache of the shards was deleted; start the run again") from error
