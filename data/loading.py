@@ -5,7 +5,8 @@ Decoding is in data.media, tokenising in data.text. Quarantined items never come
 Shapes: B batch, T frames, L tokens, P policies, H height, W width, D features.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,7 +20,10 @@ from torch.utils.data import Dataset
 
 from data.media import load_frames
 from data.preprocessing import Preprocessing
+from data.shards.opening import register
 from data.text import compose_text, tokenize
+
+register()  # worker processes that are spawned, not forked, open names into shards too
 
 
 def texts_of(items: pl.DataFrame) -> list[str]:
@@ -40,6 +44,7 @@ class Sample:
         labels: float32 [P], NaN where unknown.
         p_violating: float32 [P], the share of annotators who found a violation; NaN where nobody knows.
         index: the item's row in its dataset.
+        decode_seconds: that reading and decoding its media took.
     """
 
     frames: npt.NDArray[np.uint8] | None
@@ -50,6 +55,7 @@ class Sample:
     labels: npt.NDArray[np.float32]
     p_violating: npt.NDArray[np.float32]
     index: int
+    decode_seconds: float = 0.0
 
 
 class ItemDataset(Dataset[Sample]):
@@ -93,12 +99,14 @@ class ItemDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         item_id = self.item_ids[index]
         frames, frame_features, times = None, None, np.zeros(0, np.float32)
+        began = time.perf_counter()
         if self.frame_features is not None:
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
         elif self.reads_frames:
             decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
             frames, times = decoded.frames, decoded.times
+        decode_seconds = time.perf_counter() - began if frames is not None else 0.0
         text_features = None
         if self.text_features is not None:
             found = self.text_features.get(item_id)
@@ -112,6 +120,7 @@ class ItemDataset(Dataset[Sample]):
             self.labels[index],
             self.p_violating[index],
             index,
+            decode_seconds,
         )
 
 
@@ -131,6 +140,7 @@ class Batch:
         labels: float32 [B, P], NaN where unknown.
         p_violating: float32 [B, P], the share of annotators who found a violation; NaN where nobody knows.
         index: int64 [B], each item's row in its dataset.
+        decode_seconds: that reading and decoding their media took, in whichever process.
     """
 
     frames: Tensor | None
@@ -144,14 +154,20 @@ class Batch:
     labels: Tensor
     p_violating: Tensor
     index: Tensor
+    decode_seconds: float = 0.0
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
-        moved: dict[str, Any] = {
-            field.name: None if (held := getattr(self, field.name)) is None else held.to(device, non_blocking=True)
-            for field in fields(self)
-        }
-        return Batch(**moved)
+        return self._with_tensors(lambda held: held.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a GPU copies while it computes; the loader calls it."""
+        return self._with_tensors(Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        changed: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed |= {name: change(held) for name, held in changed.items() if isinstance(held, Tensor)}
+        return Batch(**changed)
 
 
 @dataclass(frozen=True)
@@ -191,6 +207,7 @@ class Collate:
             labels=torch.from_numpy(np.stack([sample.labels for sample in samples])),
             p_violating=torch.from_numpy(np.stack([sample.p_violating for sample in samples])),
             index=torch.tensor([sample.index for sample in samples]),
+            decode_seconds=sum(sample.decode_seconds for sample in samples),
         )
 
 

@@ -18,6 +18,8 @@ from data.loading import texts_of
 from data.media import Frames, MediaError, load_frames
 from data.preprocessing import Preprocessing
 from data.progress import tracked
+from data.shards.names import ShardError
+from data.shards.source import in_reading_order
 from data.text import tokenize
 from train.assemble import Encoders
 from train.encoders.describing import describe
@@ -78,7 +80,7 @@ def encode(
     device: torch.device,
 ) -> Encoded:
     """Features of all items by all encoders, from the cache where they are known."""
-    media = texts = None
+    items, media, texts = in_reading_order(items), None, None
     if encoders.image is not None:
         media = encode_media(
             items, encoder=encoders.image, preprocessing=preprocessing, cache_dir=cache_dir, device=device
@@ -122,7 +124,7 @@ def encode_media(
         try:
             keys[item_id] = key_of_media(media, media_type)
         except (OSError, ValueError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
+            reason = _reason(error)
             quarantined.append(Quarantined(item_id, reason))
             continue
         if keys[item_id] not in cache.rows:
@@ -198,6 +200,12 @@ def untruncated_json(tokenizer: Tokenizer) -> str:
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_truncation()
     return copy.to_str()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ShardError):
+        return str(error)
+    return "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
 
 
 def _encode_frames(encoder: ImageEncoder, items: Sequence[Frames], device: torch.device) -> list[Rows]:

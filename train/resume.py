@@ -8,14 +8,15 @@ from data.files import existing_file
 from train.checkpoint import read_checkpoint, record_of
 from train.loggers import LOGS, WANDB_RUN_ID
 
-CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE = (
+CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "checkpoints",
     "metrics.json",
     "config.yaml",
     "tokenizer.json",
     "quarantine.json",
+    "throughput.json",
 )
-WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, WANDB_RUN_ID)
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT, WANDB_RUN_ID)
 
 
 def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Path | None:

@@ -20,19 +20,22 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, untruncated_json
+from train.known_labels import count_known, counts_of, known_labels_table
 from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
+from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches, order_of
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
-from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, TOKENIZER, starting_point
+from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
+from train.shards import stream
 from train.sources import load_tokenizer
 from train.targets import checked
 from train.trainer import build_trainer, one_thread_for_small_networks
@@ -60,13 +63,16 @@ def train(
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     cache_dir: Path = Path("outputs/cache"),
     max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    shards: str | None = None,
+    shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
+    shards_mixed: Annotated[int, Field(ge=1)] = 8,
     ckpt_path: str | None = "auto",
     overwrite: bool = False,
 ) -> Summary:
     """Train one classifier for all policies.
 
     Writes to `out`: `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `metrics.json` (last of all: a run with
-    it is finished), `quarantine.json`, and `tokenizer.json` if the model reads text.
+    it is finished), `quarantine.json`, `throughput.json`, and `tokenizer.json` if the model reads text.
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
@@ -83,6 +89,19 @@ def train(
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
+    streamed = None
+    if shards is not None:
+        streamed = stream(
+            parts,
+            shards,
+            cache_dir=cache_dir,
+            cache_gb=shards_cache_gb,
+            mixed=shards_mixed,
+            world_size=fit.world_size,
+            sampler=optim.sampler,
+            reads_media=model.image is not None and model.image.tuned,
+        )
+        parts = streamed.parts
 
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
@@ -131,11 +150,18 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
+    by_shard = streamed and streamed.order(
+        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    )
     # With overfit_batches, the same batches come again and again.
-    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
+    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
+    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
+    labelled = count_known(labels, [policy.policy_id for policy in all_policies])
+    monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
+    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
     with logging_to(fit, open_logger, config), one_thread_for_small_networks(model):
         fit.fit(
             job,
@@ -152,6 +178,7 @@ def train(
         raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
+    write_json(out / THROUGHPUT, monitor.report(fit))
     write_json(out / METRICS, _metrics(fit.current_epoch, keep))
     return Summary(
         f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
@@ -160,7 +187,10 @@ def train(
         [
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
+            *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),
+            *monitor.line(fit),
+            *known_labels_table(labelled, len(labels)),
             *criterion.summary(),
             *_table(keep.best_metrics),
         ],

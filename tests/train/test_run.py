@@ -38,6 +38,7 @@ def test_it_learns_what_the_policies_say(arguments: Arguments) -> None:
         "config.yaml",
         "metrics.json",
         "quarantine.json",
+        "throughput.json",
         "tokenizer.json",
     }
 
