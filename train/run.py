@@ -16,10 +16,12 @@ from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
 from train.assemble import Encoders, build_network, load_encoders
+from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode, untruncated_json
+from train.encode import encode
+from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
@@ -38,7 +40,7 @@ from train.settings import ModelSettings, OptimSettings
 from train.shards import stream
 from train.sources import load_tokenizer
 from train.targets import checked
-from train.trainer import build_trainer, one_thread_for_small_networks
+from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
@@ -82,8 +84,13 @@ def train(
     config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
+    average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
     fit = build_trainer(
-        trainer, callbacks=[keep, LogCurves()], extra_callbacks=callbacks, logged=bool(logger), out=out
+        trainer,
+        callbacks=[keep, *average, LogCurves()],
+        extra_callbacks=callbacks,
+        logged=bool(logger),
+        out=out,
     )
     open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
@@ -162,7 +169,11 @@ def train(
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
-    with logging_to(fit, open_logger, config), one_thread_for_small_networks(model):
+    with (
+        logging_to(fit, open_logger, config),
+        one_thread_for_small_networks(model),
+        matmul_precision(optim.matmul_precision),
+    ):
         fit.fit(
             job,
             loading(readable["train"], encoded["train"], batches=sharing(order)),
