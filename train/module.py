@@ -79,7 +79,7 @@ class PolicyClassifier(lightning.LightningModule):
         summed = self.criterion(logits_BP, batch.labels, batch.p_violating)
         num_labels = summed.num_labels
         if self.trainer.world_size > 1:
-            num_labels = self.trainer.strategy.reduce(num_labels.clone(), reduce_op="sum")
+            torch.distributed.all_reduce(num_labels)  # a sum; Lightning's would make all processes wait first
         loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
         if self._is_logged():
             self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))

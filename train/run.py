@@ -25,6 +25,7 @@ from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
+from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
@@ -106,6 +107,7 @@ def train(
             mixed=shards_mixed,
             world_size=fit.world_size,
             sampler=optim.sampler,
+            weighted=loss.hard_negatives > 0,
             reads_media=model.image is not None and model.image.tuned,
         )
         parts = streamed.parts
@@ -163,6 +165,7 @@ def train(
     # With overfit_batches, the same batches come again and again.
     repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
     order = repeated or by_shard or order_of(optim.sampler, labels, seed)
+    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)

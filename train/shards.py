@@ -47,6 +47,7 @@ def stream(
     mixed: int,
     world_size: int,
     sampler: SamplerName,
+    weighted: bool,
     reads_media: bool,
 ) -> Streamed:
     """Read the media of a split from shards: all of the train part, and those of the validation part that they hold.
@@ -59,6 +60,7 @@ def stream(
         mixed: shards whose items are shuffled among each other.
         world_size: number of processes.
         sampler: `policy_balanced` draws from all shards at any time.
+        weighted: whether items are drawn by weight, which is done likewise.
         reads_media: whether an encoder of media is tuned; else each shard is read once, to encode it.
 
     Raises:
@@ -71,7 +73,7 @@ def stream(
             f"shards={url}: {len(train.missing)} of {len(train.items)} items of the train part are in no shard, "
             f"e.g. {train.missing[0]!r}; pack them with `setpoint shard`"
         )
-    by_shard = reads_media and sampler == "shuffled"
+    by_shard = reads_media and sampler == "shuffled" and not weighted
     if reads_media and not shards.is_local:
         _check_cache(shards, mixed * world_size if by_shard else len(shards.index.shards), cache_gb)
     num_validation = len(validation.items) - len(validation.missing)
