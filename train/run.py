@@ -80,9 +80,14 @@ def train(
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
-    config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
-    config |= {"trainer": trainer, "seed": seed}
+    config: dict[str, Any] = {
+        "preprocessing": preprocessing.to_dict(),
+        "model": model.model_dump(mode="json"),
+        "optim": optim.model_dump(mode="json"),
+        "loss": loss.model_dump(mode="json"),
+        "trainer": trainer,
+        "seed": seed,
+    }
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
