@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.media import load_frames
+from data.errors import InputError
+from data.media import Frames, MediaError, load_frames
 from data.preprocessing import Preprocessing
 from data.shards.opening import register
 from data.text import compose_text, tokenize
@@ -58,6 +59,14 @@ class Sample:
     p_violating: npt.NDArray[np.float32]
     index: int
     decode_seconds: float = 0.0
+
+
+class MediaBrokeError(InputError):
+    """Media that were readable when a run began and are not any more: another item in their place would be a lie."""
+
+    def __init__(self, problem: str) -> None:
+        # From a worker process an exception comes as the text of its traceback, which ends with the message.
+        super().__init__(problem.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
 class ItemDataset(Dataset[Sample]):
@@ -103,7 +112,7 @@ class ItemDataset(Dataset[Sample]):
         frames, frame_features, times = None, None, np.zeros(0, np.float32)
         began = time.perf_counter()
         if self.reads_frames:
-            decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
+            decoded = self._decoded(index)
             frames, times = decoded.frames, decoded.times
         decode_seconds = time.perf_counter() - began if self.reads_frames else 0.0
         if self.frame_features is not None:
@@ -128,6 +137,16 @@ class ItemDataset(Dataset[Sample]):
             index,
             decode_seconds,
         )
+
+    def _decoded(self, index: int) -> Frames:
+        try:
+            return load_frames(self.media[index], self.media_types[index], self.preprocessing)
+        except MediaError as error:
+            raise MediaBrokeError(
+                f"item {self.item_ids[index]!r}, {', '.join(self.media[index])}: {error}. It could be read when the "
+                "run began: restore it and give the command again, which goes on from the last checkpoint; or start "
+                "without it, with overwrite=true"
+            ) from error
 
     def _vector(self, name: str, item_id: str) -> npt.NDArray[np.float32] | None:
         found = self.vectors[name].get(item_id)
