@@ -58,6 +58,7 @@ class PolicyClassifier(lightning.LightningModule):
         self.frozen: list[Frozen] = []
         self.total_steps = math.inf
         self.validation_metrics: dict[str, PolicyMetrics] = {}
+        self.validation_scores = np.empty((0, len(targets))), np.empty((0, len(targets)))  # logits, labels [N, P]
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def logits(self, batch: Batch) -> Tensor:
@@ -98,6 +99,7 @@ class PolicyClassifier(lightning.LightningModule):
         logits_NP = self._gathered(torch.cat([logits for logits, _ in self._seen]))
         labels_NP = self._gathered(torch.cat([labels for _, labels in self._seen]))
         self._seen.clear()
+        self.validation_scores = logits_NP, labels_NP
         self.validation_metrics = {
             policy_id: policy_metrics(logits_NP[:, column], labels_NP[:, column], target)
             for column, (policy_id, target) in enumerate(self.targets.items())

@@ -8,6 +8,7 @@ from typing import Any
 from data.errors import InputError
 from data.files import existing_file
 from train.checkpoint import read_checkpoint, record_of
+from train.loggers import LOGS, WANDB_RUN_ID
 
 CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "checkpoints",
@@ -17,7 +18,7 @@ CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "quarantine.json",
     "throughput.json",
 )
-WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT)
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT, WANDB_RUN_ID)
 
 
 @dataclass(frozen=True)
@@ -82,4 +83,5 @@ def _clear(out: Path) -> None:
     """Delete what a run writes and nothing else."""
     for name in WRITTEN:
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, LOGS):
+        shutil.rmtree(out / name, ignore_errors=True)
