@@ -1,5 +1,6 @@
 """The verb `train`: a split and policies in, checkpoints and metrics out. Reads from top to bottom."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,28 +20,35 @@ from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode, untruncated_json
+from train.encode import encode
+from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
+from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
+from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
-from train.order import AsGiven, RankBatches, order_of
+from train.order import AsGiven, RankBatches
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
-from train.shards import stream
+from train.shards import order_for, stream
 from train.sources import load_tokenizer
+from train.targets import checked
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
-NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
+NOT_OF_THE_RESULT = (
+    *("accelerator", "devices", "num_nodes", "strategy", "num_sanity_val_steps", "detect_anomaly"),
+    *("log_every_n_steps", "profiler", "enable_progress_bar"),
+)
 
 
 def train(
@@ -72,13 +80,25 @@ def train(
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
-    config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
-    config |= {"trainer": trainer, "seed": seed}
+    config: dict[str, Any] = {
+        "preprocessing": preprocessing.to_dict(),
+        "model": model.model_dump(mode="json"),
+        "optim": optim.model_dump(mode="json"),
+        "loss": loss.model_dump(mode="json"),
+        "trainer": trainer,
+        "seed": seed,
+    }
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
-    fit = build_trainer(trainer, callbacks=[keep, *average], extra_callbacks=callbacks, logger=logger, out=out)
+    fit = build_trainer(
+        trainer,
+        callbacks=[keep, *average, LogCurves()],
+        extra_callbacks=callbacks,
+        logged=bool(logger),
+        out=out,
+    )
+    open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
@@ -92,7 +112,8 @@ def train(
             mixed=shards_mixed,
             world_size=fit.world_size,
             sampler=optim.sampler,
-            reads_media=model.image is not None and model.image.tuned,
+            weighted=loss.hard_negatives > 0,
+            reads_media=bool(model.tuned - {"text"}),
         )
         parts = streamed.parts
 
@@ -112,7 +133,12 @@ def train(
         device=fit.strategy.root_device,
     )
     encoded = {name: encoding(part.items) for name, part in parts.by_name.items()}
-    unreadable = quarantine(encoded, num_items=parts.num_items, max_fraction=max_unreadable_fraction)
+    unreadable = quarantine(
+        encoded,
+        num_items=parts.num_items,
+        max_fraction=max_unreadable_fraction,
+        began_with=out / QUARANTINE if start else None,
+    )
     readable = {name: part.without(encoded[name].unreadable) for name, part in parts.by_name.items()}
 
     known = probed(readable["train"])
@@ -143,22 +169,31 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
-    by_shard = streamed and streamed.order(
-        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
+    order = order_for(
+        readable["train"],
+        streamed,
+        sampler=optim.sampler,
+        seed=seed,
+        repeats=bool(trainer.get("overfit_batches")),
+        batch_size=optim.batch_size,
+        world_size=fit.world_size,
     )
-    # With overfit_batches, the same batches come again and again.
-    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
-    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
+    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
-    with one_thread_for_small_networks(model), matmul_precision(optim.matmul_precision):
+    with (
+        logging_to(fit, open_logger, config),
+        one_thread_for_small_networks(model),
+        matmul_precision(optim.matmul_precision),
+    ):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(readable["train"], encoded["train"], batches=sharing(order, ahead=ahead)),
             loading(
                 readable["validation"],
                 encoded["validation"],
@@ -187,6 +222,7 @@ def train(
             *criterion.summary(),
             *_table(keep.best_metrics),
         ],
+        objective=keep.best_score if math.isfinite(keep.best_score) else None,
     )
 
 
