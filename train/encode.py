@@ -1,12 +1,13 @@
 """Running the encoders of a model over items, or finding their features in the cache."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import torch
 from tokenizers import Tokenizer
+from torch.distributed import get_rank, get_world_size
 
 from data.preprocessing import Preprocessing
 from data.shards.source import in_reading_order
@@ -14,6 +15,31 @@ from train.assemble import Encoders
 from train.encode_media import Quarantined, encode_media
 from train.encode_texts import encode_texts
 from train.features import Rows
+from train.processes import is_connected, together
+
+
+def encode_together(
+    parts: Mapping[str, pl.DataFrame], encode_items: Callable[[pl.DataFrame], "Encoded"]
+) -> dict[str, "Encoded"]:
+    """Features of the items of all parts, on every process alike, each of which has encoded a share of them.
+
+    They share the cache. Where each machine has one of its own, its processes encode what is missing there.
+
+    Args:
+        parts: items by the name of the part.
+        encode_items: `encode` with all else given.
+    """
+    if is_connected():
+        rank, world_size = get_rank(), get_world_size()
+
+        def encode_share() -> None:
+            for items in parts.values():
+                ordered = in_reading_order(items)
+                start, stop = (place * len(ordered) // world_size for place in (rank, rank + 1))
+                encode_items(ordered[start:stop])
+
+        together(encode_share)
+    return together(lambda: {name: encode_items(items) for name, items in parts.items()})
 
 
 @dataclass(frozen=True)

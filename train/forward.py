@@ -32,10 +32,15 @@ def _frame_features(batch: Batch, network: MultimodalClassifier) -> Tensor:
     if batch.frame_features is not None:
         return batch.frame_features
     features_BTD = batch.frame_times.new_zeros(*batch.frame_mask.shape, network.dims.get("image", 0))
-    if network.image_encoder is None or batch.frames is None or not batch.frame_mask.any():
+    if network.image_encoder is None or batch.frames is None:
         return features_BTD
-    encoded_ND = network.image_encoder(batch.frames[batch.frame_mask])
-    return features_BTD.masked_scatter(batch.frame_mask.unsqueeze(-1), encoded_ND.float())
+    encoded_BT = batch.frame_mask
+    if not encoded_BT.any():
+        # One of padding all the same: every process of several must reach every weight that trains.
+        encoded_BT = encoded_BT.clone()
+        encoded_BT[0, 0] = True
+    encoded_ND = network.image_encoder(batch.frames[encoded_BT])
+    return features_BTD.masked_scatter(encoded_BT.unsqueeze(-1), encoded_ND.float())
 
 
 def _vector(name: str, batch: Batch, network: MultimodalClassifier) -> Tensor:

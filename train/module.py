@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from data.errors import InputError
@@ -21,6 +22,8 @@ from train.losses.criterion import Criterion
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
 from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
+from train.processes import gathered
+from train.sharding import shard
 from train.unfreezing import Frozen, drop_gradients, frozen_until
 
 MONITORED = "val/mean_average_precision"
@@ -61,7 +64,7 @@ class PolicyClassifier(lightning.LightningModule):
         self.total_steps = math.inf
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self.validation_scores = np.empty((0, len(targets))), np.empty((0, len(targets)))  # logits, labels [N, P]
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [B, P]: encoders in the trainer's precision, the rest in float32."""
@@ -96,13 +99,17 @@ class PolicyClassifier(lightning.LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Keep logits and labels for the end of the epoch."""
-        self._seen.append((self.logits(batch).float(), batch.labels))
+        self._seen.append((self.logits(batch).float(), batch.labels, batch.index))
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of each policy, and their mean average precision, which is monitored."""
-        logits_NP = self._gathered(torch.cat([logits for logits, _ in self._seen]))
-        labels_NP = self._gathered(torch.cat([labels for _, labels in self._seen]))
+        logits_NP, labels_NP, index_N = (
+            gathered(torch.cat(kept)).cpu().numpy() for kept in zip(*self._seen, strict=True)
+        )
         self._seen.clear()
+        # As one process would have seen them: the same metrics to the last bit.
+        order = np.argsort(index_N)
+        logits_NP, labels_NP = logits_NP[order], labels_NP[order]
         self.validation_scores = logits_NP, labels_NP
         self.validation_metrics = {
             policy_id: policy_metrics(logits_NP[:, column], labels_NP[:, column], target)
@@ -117,12 +124,10 @@ class PolicyClassifier(lightning.LightningModule):
         mean = mean_average_precision(self.validation_metrics)
         self.log(MONITORED, math.nan if mean is None else mean, prog_bar=True)
 
-    def _gathered(self, tensor: Tensor) -> np.ndarray[Any, Any]:
-        if self.trainer.world_size > 1:
-            gathered = self.all_gather(tensor)
-            assert isinstance(gathered, Tensor)
-            tensor = gathered.flatten(0, 1)
-        return tensor.cpu().numpy()
+    def configure_model(self) -> None:
+        """Split the weights where the strategy leaves it to the model."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard(self.network, self.trainer.strategy.root_device)
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine; and what is frozen for how long.

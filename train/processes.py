@@ -1,7 +1,86 @@
-"""What several processes of one run agree on."""
+"""What several processes of one run do together, before Lightning has them train and while it does.
+
+torchrun and Slurm start all processes at once. Lightning's own launcher starts the others when the first begins to
+train: by then the first has done alone all that comes before, and they find it in the cache.
+
+Shapes: N rows of all processes.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from lightning import Trainer
+from lightning.pytorch.strategies import ParallelStrategy
+from torch import Tensor, distributed
+
+from data.errors import InputError
+
+Result = TypeVar("Result")
+# A process that dies ends the connection at once; this is for one that hangs. Encoding may take hours.
+LONGEST_WAIT = timedelta(hours=12)
+
+
+def connect(trainer: Trainer) -> None:
+    """Join the processes that something else than Lightning started; Lightning will use the same group."""
+    strategy = trainer.strategy
+    if trainer.world_size == 1 or not isinstance(strategy, ParallelStrategy):
+        return
+    environment = strategy.cluster_environment
+    if environment is None or not environment.creates_processes_externally or distributed.is_initialized():
+        return
+    os.environ["MASTER_ADDR"] = environment.main_address
+    os.environ["MASTER_PORT"] = str(environment.main_port)
+    if strategy.root_device.type == "cuda":
+        torch.cuda.set_device(strategy.root_device)
+    chosen = getattr(strategy, "process_group_backend", None)
+    backend = chosen or distributed.get_default_backend_for_device(strategy.root_device)
+    distributed.init_process_group(backend, rank=trainer.global_rank, world_size=trainer.world_size)
+
+
+def is_connected() -> bool:
+    """Whether there are others to talk to."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def together(work: Callable[[], Result]) -> Result:
+    """Do a piece of work on every process and wait for all of them; where one fails, all fail.
+
+    Raises:
+        InputError: of this process, or else what another was told.
+    """
+    if not is_connected():
+        return work()
+    waiting = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    result: list[Result] = []
+    own: Exception | None = None
+    try:
+        result.append(work())
+    except Exception as error:  # whatever it is, the others must not wait for this process
+        own = error
+    problems: list[str | None] = [None] * distributed.get_world_size()
+    said = None if own is None else str(own) if isinstance(own, InputError) else repr(own)
+    distributed.all_gather_object(problems, said, group=waiting)  # type: ignore[arg-type]
+    if own is not None:
+        raise own
+    for rank, problem in enumerate(problems):
+        if problem is not None:
+            raise InputError(f"process {rank} failed, and this one with it: {problem}")
+    return result[0]
+
+
+def on_first(trainer: Trainer, work: Callable[[], Result], *, elsewhere: Callable[[], Result]) -> Result:
+    """Do `work` on the first process and, when it is done, `elsewhere` on the others.
+
+    Raises:
+        InputError: as `together`.
+    """
+    if trainer.is_global_zero:
+        return together(work)
+    together(lambda: None)
+    return elsewhere()
 
 
 def largest(trainer: Trainer, value: int) -> int:
@@ -10,3 +89,18 @@ def largest(trainer: Trainer, value: int) -> int:
         return value
     held = torch.tensor(value, device=trainer.strategy.root_device)
     return int(trainer.strategy.reduce(held, reduce_op="max"))
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows [N, …] of all processes, which may hold different numbers of them, in the order of the processes."""
+    if not is_connected():
+        return rows
+    count = torch.tensor(len(rows), device=rows.device)
+    counts = [torch.zeros_like(count) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(counts, count)
+    longest = int(torch.stack(counts).max())
+    padded = rows.new_zeros(longest, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[: int(number)] for part, number in zip(parts, counts, strict=True)])

@@ -8,20 +8,18 @@ from typing import Annotated, Any
 import lightning
 import yaml
 from pydantic import Field
-from tokenizers import Tokenizer
 
-from data.files import atomic_file, sha256_of_json, write_json
+from data.files import atomic_file, write_json
 from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import Encoders, build_network, load_encoders
+from train.assemble import build_network, load_encoders
 from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode
-from train.encode_texts import untruncated_json
+from train.encode import encode, encode_together
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
@@ -33,10 +31,12 @@ from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches
-from train.parts import Split, read_split
+from train.parts import read_split
 from train.preemption import StopSignals
 from train.probe import prepare
+from train.processes import connect, on_first
 from train.quarantine import quarantine, write_quarantine
+from train.record import record_run
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import Count, ModelSettings, OptimSettings, Positive
 from train.shards import order_for, stream
@@ -44,12 +44,6 @@ from train.sources import load_tokenizer
 from train.targets import checked
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
-
-# Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
-NOT_OF_THE_RESULT = (
-    *("accelerator", "devices", "num_nodes", "strategy", "num_sanity_val_steps", "detect_anomaly"),
-    *("log_every_n_steps", "profiler", "enable_progress_bar"),
-)
 
 
 def train(
@@ -108,6 +102,7 @@ def train(
         logged=bool(logger),
         out=out,
     )
+    connect(fit)
     open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
@@ -131,8 +126,9 @@ def train(
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
     network = build_network(model, encoders, all_policies, preprocessing)
     check_tuning(network, model)
-    record = _record(config, model, encoders, preprocessing, all_policies, parts, tokenizer)
-    start = starting_point(out, fingerprint=record.fingerprint, ckpt_path=ckpt_path, overwrite=overwrite)
+    record = record_run(config, fit.world_size, model, encoders, preprocessing, all_policies, parts, tokenizer)
+    starting = partial(starting_point, out, fingerprint=record.fingerprint, ckpt_path=ckpt_path)
+    start = on_first(fit, partial(starting, overwrite=overwrite), elsewhere=partial(starting, overwrite=False))
 
     encoding = partial(
         encode,
@@ -142,7 +138,7 @@ def train(
         cache_dir=cache_dir,
         device=fit.strategy.root_device,
     )
-    encoded = {name: encoding(part.items) for name, part in parts.by_name.items()}
+    encoded = encode_together({name: part.items for name, part in parts.by_name.items()}, encoding)
     unreadable = quarantine(
         encoded,
         num_items=parts.num_items,
@@ -190,7 +186,7 @@ def train(
         world_size=fit.world_size,
     )
     mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
-    if not is_rehearsal(fit):
+    if not is_rehearsal(fit) and fit.is_global_zero:
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
@@ -219,8 +215,9 @@ def train(
         )
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
-    write_json(out / THROUGHPUT, monitor.report(fit))
-    write_json(out / METRICS, _metrics(fit.current_epoch, keep))
+    if fit.is_global_zero:
+        write_json(out / THROUGHPUT, monitor.report(fit))
+        write_json(out / METRICS, _metrics(fit.current_epoch, keep))
     return Summary(
         f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
         f"{keep.best_epoch + 1}; {len(unreadable)} quarantined",
@@ -236,34 +233,6 @@ def train(
             *_table(keep.best_metrics),
         ],
         objective=keep.best_score if math.isfinite(keep.best_score) else None,
-    )
-
-
-def _record(
-    config: dict[str, Any],
-    model: ModelSettings,
-    encoders: Encoders,
-    preprocessing: Preprocessing,
-    policies: list[Policy],
-    parts: Split,
-    tokenizer: Tokenizer | None,
-) -> RunRecord:
-    content = {
-        "model": model.model_dump(mode="json"),
-        "encoders": encoders.describe(),
-        "preprocessing": preprocessing.to_dict(),
-        "policies": [policy.as_dict() for policy in policies],
-        "tokenizer": None if tokenizer is None else untruncated_json(tokenizer),
-        "data": parts.digests,
-    }
-    flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
-    optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
-    # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
-    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
-    others = {name: config[name] for name in ("loss", "seed")}
-    fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
-    return RunRecord.model_validate(
-        {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}
     )
 
 
