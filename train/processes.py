@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 from lightning import Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, distributed
 
@@ -29,7 +30,8 @@ def connect(trainer: Trainer) -> None:
     if trainer.world_size == 1 or not isinstance(strategy, ParallelStrategy):
         return
     environment = strategy.cluster_environment
-    if environment is None or not environment.creates_processes_externally or distributed.is_initialized():
+    # Processes that Lightning started see no difference to those of others, but the first of them has gone ahead.
+    if environment is None or isinstance(environment, LightningEnvironment) or distributed.is_initialized():
         return
     os.environ["MASTER_ADDR"] = environment.main_address
     os.environ["MASTER_PORT"] = str(environment.main_port)

@@ -1,7 +1,7 @@
 """Two processes over gloo on the CPU against one with the whole batch.
 
-Tolerances: gradients are sums in another order, so they differ by up to 1e-5 of a step's largest. AdamW divides by their
-size, so weights with hardly any gradient may differ by a share of the rate: 2e-5. Metrics are the same.
+Tolerances: gradients are sums in another order, so they differ by up to 1e-5 of a step's largest. AdamW divides by
+their size, so weights with hardly any gradient may differ by a share of the rate: 2e-5. Metrics are the same.
 """
 
 import json
