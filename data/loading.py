@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.media import load_frames
+from data.errors import InputError
+from data.media import Frames, MediaError, load_frames
 from data.preprocessing import Preprocessing
 from data.text import compose_text, tokenize
 
@@ -101,7 +102,7 @@ class ItemDataset(Dataset[Sample]):
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
         elif self.reads_frames:
-            decoded = load_frames(self.media[index], self.media_types[index], self.preprocessing)
+            decoded = self._decoded(index)
             frames, times = decoded.frames, decoded.times
         decode_seconds = time.perf_counter() - began if frames is not None else 0.0
         text_features = None
@@ -119,6 +120,15 @@ class ItemDataset(Dataset[Sample]):
             index,
             decode_seconds,
         )
+
+    def _decoded(self, index: int) -> Frames:
+        try:
+            return load_frames(self.media[index], self.media_types[index], self.preprocessing)
+        except MediaError as error:
+            raise InputError(
+                f"item {self.item_ids[index]}: {error}. It could be read when the run began: restore its media, or "
+                "start again to leave it out"
+            ) from error
 
 
 @dataclass(frozen=True)

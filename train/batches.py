@@ -12,6 +12,7 @@ from train.network import MultimodalClassifier
 from train.order import RankBatches
 from train.parts import Part
 from train.settings import ModelSettings
+from train.workers import worker_settings
 
 PROBED_ITEMS = 20_000
 ITEMS_PER_PROBE_BATCH = 256
@@ -27,8 +28,10 @@ def loader(
     tokenizer: Tokenizer | None,
     batches: RankBatches,
     num_workers: int,
+    seed: int = 0,
+    pin_memory: bool = False,
 ) -> DataLoader[Sample]:
-    """This process's batches of a part."""
+    """This process's batches of a part; the last three arguments are those of `worker_settings`."""
     tunes_image = model.image is not None and model.image.tuned
     tunes_text = model.text is not None and model.text.tuned
     dataset = ItemDataset(
@@ -46,8 +49,7 @@ def loader(
         batch_sampler=batches,
         collate_fn=Collate(tokenizer if tunes_text else None, preprocessing),
         # Cached features are read faster than workers could hand them over.
-        num_workers=num_workers if tunes_image or tunes_text else 0,
-        persistent_workers=bool(num_workers and (tunes_image or tunes_text)),
+        **worker_settings(num_workers if tunes_image or tunes_text else 0, seed=seed, pin_memory=pin_memory),
     )
 
 

@@ -36,6 +36,7 @@ from train.settings import ModelSettings, OptimSettings
 from train.sources import load_tokenizer
 from train.trainer import build_trainer, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
+from train.workers import dead_workers_explained
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
@@ -121,6 +122,8 @@ def train(
         preprocessing=preprocessing,
         tokenizer=tokenizer,
         num_workers=optim.num_workers,
+        seed=seed,
+        pin_memory=fit.strategy.root_device.type == "cuda",
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
@@ -132,7 +135,7 @@ def train(
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
-    with one_thread_for_small_networks(model):
+    with one_thread_for_small_networks(model), dead_workers_explained():
         fit.fit(
             job,
             loading(readable["train"], encoded["train"], batches=sharing(order)),
