@@ -2,11 +2,11 @@
 
 Decoding is in data.media, tokenising in data.text. Quarantined items never come here.
 
-Shapes: B batch, T frames, L tokens, P policies, H height, W width, D features.
+Shapes: B batch, T frames, L tokens, M mels, K places of a spectrogram, P policies, H height, W width, D features.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -21,7 +21,10 @@ from torch.utils.data import Dataset
 from data.errors import InputError
 from data.media import Frames, MediaError, load_frames
 from data.preprocessing import Preprocessing
+from data.shards.opening import register
 from data.text import compose_text, tokenize
+
+register()  # worker processes that are spawned, not forked, open names into shards too
 
 
 def texts_of(items: pl.DataFrame) -> list[str]:
@@ -31,14 +34,15 @@ def texts_of(items: pl.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class Sample:
-    """One item, as the workers hand it over. Frames and texts are raw or encoded; the other field is None.
+    """One item, as the workers hand it over; what nobody reads, or was encoded before, is None.
 
     Attributes:
         frames: uint8 [T, 3, H, W].
         frame_features: float32 [T, D].
-        times: float32 [T], seconds since the first frame; T is 0 without media or an image encoder.
+        times: float32 [T], seconds since the first frame; T is 0 without media or an encoder that reads them.
         text: '' where there is none.
-        text_features: float32 [D].
+        vectors: float32 [D] by name of the encoder, of those that ran before; zeros where the item has none.
+        present: by name, whether the item has what these and the encoders still to run read.
         labels: float32 [P], NaN where unknown.
         p_violating: float32 [P], the share of annotators who found a violation; NaN where nobody knows.
         index: the item's row in its dataset.
@@ -49,7 +53,8 @@ class Sample:
     frame_features: npt.NDArray[np.float32] | None
     times: npt.NDArray[np.float32]
     text: str
-    text_features: npt.NDArray[np.float32] | None
+    vectors: dict[str, npt.NDArray[np.float32]]
+    present: dict[str, bool]
     labels: npt.NDArray[np.float32]
     p_violating: npt.NDArray[np.float32]
     index: int
@@ -64,10 +69,11 @@ class ItemDataset(Dataset[Sample]):
         labels: float32 [N, P], NaN where unknown.
         p_violating: float32 [N, P], NaN where unknown; None for the labels themselves.
         preprocessing: of media that are decoded here.
-        reads_frames: False leaves frames out altogether.
-        frame_features: by item_id, each [T, D], with its times; None to decode instead.
-        text_features: by item_id, each [1, D]; items without text are absent. None to tokenise instead.
-        text_dim: D of the text features.
+        reads_frames: whether an encoder still wants pixels.
+        frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
+        vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
+            reads are absent, or have no row.
+        dims: D by the same names.
     """
 
     def __init__(
@@ -78,9 +84,9 @@ class ItemDataset(Dataset[Sample]):
         p_violating: npt.NDArray[np.float32] | None = None,
         preprocessing: Preprocessing,
         reads_frames: bool = True,
-        frame_features: dict[str, Any] | None = None,
-        text_features: dict[str, Any] | None = None,
-        text_dim: int = 0,
+        frame_features: Mapping[str, Any] | None = None,
+        vectors: Mapping[str, Mapping[str, Any]] | None = None,
+        dims: Mapping[str, int] | None = None,
     ) -> None:
         self.item_ids = items["item_id"].to_list()
         self.media = items["media"].to_list()
@@ -88,8 +94,7 @@ class ItemDataset(Dataset[Sample]):
         self.texts = texts_of(items)
         self.labels, self.p_violating = labels, labels if p_violating is None else p_violating
         self.preprocessing, self.reads_frames = preprocessing, reads_frames
-        self.frame_features, self.text_features = frame_features, text_features
-        self.text_dim = text_dim
+        self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -98,23 +103,27 @@ class ItemDataset(Dataset[Sample]):
         item_id = self.item_ids[index]
         frames, frame_features, times = None, None, np.zeros(0, np.float32)
         began = time.perf_counter()
+        if self.reads_frames:
+            decoded = self._decoded(index)
+            frames, times = decoded.frames, decoded.times
+        decode_seconds = time.perf_counter() - began if self.reads_frames else 0.0
         if self.frame_features is not None:
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
-        elif self.reads_frames:
-            decoded = self._decoded(index)
-            frames, times = decoded.frames, decoded.times
-        decode_seconds = time.perf_counter() - began if frames is not None else 0.0
-        text_features = None
-        if self.text_features is not None:
-            found = self.text_features.get(item_id)
-            text_features = np.zeros(self.text_dim, np.float32) if found is None else found.features[0]
+        vectors = {name: self._vector(name, item_id) for name in self.vectors}
+        present = {"clip": bool((np.diff(times) > 0).any()), "text": bool(self.texts[index])}
+        present |= {name: vector is not None for name, vector in vectors.items()}
+        filled = {
+            name: np.zeros(self.dims[name], np.float32) if vector is None else vector
+            for name, vector in vectors.items()
+        }
         return Sample(
             frames,
             frame_features,
             times,
             self.texts[index],
-            text_features,
+            filled,
+            present,
             self.labels[index],
             self.p_violating[index],
             index,
@@ -130,10 +139,14 @@ class ItemDataset(Dataset[Sample]):
                 "start again to leave it out"
             ) from error
 
+    def _vector(self, name: str, item_id: str) -> npt.NDArray[np.float32] | None:
+        found = self.vectors[name].get(item_id)
+        return None if found is None or not len(found.features) else found.features[0]
+
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of items, padded with zeros. Frames and text are raw or encoded; the other field is None.
+    """A batch of items, padded with zeros; what nobody reads, or was encoded before, is None.
 
     Attributes:
         frames: uint8 [B, T, 3, H, W].
@@ -142,8 +155,8 @@ class Batch:
         frame_times: float32 [B, T].
         token_ids: int64 [B, L].
         token_mask: bool [B, L].
-        text_features: float32 [B, D].
-        has_text: bool [B].
+        vectors: float32 [B, D] by name of the encoder, of those that ran before.
+        present: bool [B] by name, as of `Sample`.
         labels: float32 [B, P], NaN where unknown.
         p_violating: float32 [B, P], the share of annotators who found a violation; NaN where nobody knows.
         index: int64 [B], each item's row in its dataset.
@@ -156,8 +169,8 @@ class Batch:
     frame_times: Tensor
     token_ids: Tensor | None
     token_mask: Tensor | None
-    text_features: Tensor | None
-    has_text: Tensor
+    vectors: dict[str, Tensor]
+    present: dict[str, Tensor]
     labels: Tensor
     p_violating: Tensor
     index: Tensor
@@ -172,9 +185,12 @@ class Batch:
         return self._with_tensors(Tensor.pin_memory)
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        changed: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed |= {name: change(held) for name, held in changed.items() if isinstance(held, Tensor)}
-        return Batch(**changed)
+        def changed(held: Any) -> Any:
+            if isinstance(held, dict):
+                return {name: changed(one) for name, one in held.items()}
+            return change(held) if isinstance(held, Tensor) else held
+
+        return Batch(**{field.name: changed(getattr(self, field.name)) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -201,7 +217,6 @@ class Collate:
         if self.tokenizer is not None:
             texts = [sample.text for sample in samples]
             token_ids, token_mask = tokenize(self.tokenizer, texts, self.preprocessing.max_tokens)
-        text_features = [sample.text_features for sample in samples if sample.text_features is not None]
         return Batch(
             frames=_padded([sample.frames for sample in samples], num_frames),
             frame_features=_padded([sample.frame_features for sample in samples], num_frames),
@@ -209,8 +224,11 @@ class Collate:
             frame_times=torch.from_numpy(times_BT),
             token_ids=None if token_ids is None else torch.from_numpy(token_ids),
             token_mask=None if token_mask is None else torch.from_numpy(token_mask),
-            text_features=torch.from_numpy(np.stack(text_features)) if text_features else None,
-            has_text=torch.tensor([bool(sample.text) for sample in samples]),
+            vectors={
+                name: torch.from_numpy(np.stack([sample.vectors[name] for sample in samples]))
+                for name in samples[0].vectors
+            },
+            present={name: torch.tensor([sample.present[name] for sample in samples]) for name in samples[0].present},
             labels=torch.from_numpy(np.stack([sample.labels for sample in samples])),
             p_violating=torch.from_numpy(np.stack([sample.p_violating for sample in samples])),
             index=torch.tensor([sample.index for sample in samples]),

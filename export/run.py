@@ -94,7 +94,6 @@ def _write_model(folder: Path, trained: TrainedModel, contract: Contract, graph:
 
 def _record(trained: TrainedModel, graph: onnx.ModelProto, sha256: str) -> ModelRecord:
     digest = model_digest(graph)
-    settings = {"image": trained.record.model.image, "text": trained.record.model.text}
     return ModelRecord(
         schema="setpoint/model/v1",
         model_digest=digest,
@@ -107,9 +106,8 @@ def _record(trained: TrainedModel, graph: onnx.ModelProto, sha256: str) -> Model
         checkpoint_digest=trained.digest,
         data_digests=trained.record.data,
         encoders={
-            name: EncoderSource(source=public_source(setting.source), digest=described["digest"])
-            for name, setting in settings.items()
-            if setting is not None and (described := trained.record.encoders[name]) is not None
+            name: EncoderSource(source=public_source(settings.source), digest=trained.record.encoders[name]["digest"])
+            for name, settings in trained.record.model.encoders.items()
         },
         toolchain={name: version(name) for name in ("torch", "transformers", "timm", "onnx", "onnxscript")},
     )

@@ -1,51 +1,67 @@
 """Putting a network together from settings: encoders by their source, or from what a checkpoint says of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from data.errors import InputError
 from data.policy import Policy
 from data.preprocessing import Preprocessing
-from train.encoders.describing import describe, feature_dim
+from train.encoders.clip import ClipEncoder, build_clip_encoder, load_clip_encoder
+from train.encoders.describing import Encoder, MediaEncoder, describe, feature_dim
 from train.encoders.image import ImageEncoder, build_image_encoder, load_image_encoder
 from train.encoders.text import TextEncoder, build_text_encoder, load_text_encoder
+from train.evidence import ENCODERS, MODALITY_OF
 from train.memory import keep_freed_memory
-from train.network import MODALITIES, MultimodalClassifier
-from train.settings import ModelSettings
+from train.network import MultimodalClassifier
+from train.settings import EncoderSettings, ModelSettings
+
+LOADERS: dict[str, Callable[..., Encoder]] = {
+    "image": load_image_encoder,
+    "clip": load_clip_encoder,
+    "text": load_text_encoder,
+}
+BUILDERS: dict[str, Callable[[dict[str, Any]], Encoder]] = {
+    "image": build_image_encoder,
+    "clip": build_clip_encoder,
+    "text": build_text_encoder,
+}
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """The encoders of a model; None where a modality is left out."""
+    """The encoders of a model; None where one is left out."""
 
-    image: ImageEncoder | None
-    text: TextEncoder | None
+    image: ImageEncoder | None = None
+    clip: ClipEncoder | None = None
+    text: TextEncoder | None = None
+
+    @property
+    def by_name(self) -> dict[str, Encoder]:
+        """Those that there are, by their name in `train.evidence.ENCODERS`."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: encoder for name, encoder in found.items() if encoder is not None}
+
+    @property
+    def of_media(self) -> dict[str, MediaEncoder]:
+        """Those that read files."""
+        return {name: encoder for name, encoder in self.by_name.items() if not isinstance(encoder, TextEncoder)}
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint needs to know of them, as JSON values."""
-        return {
-            "image": None if self.image is None else describe(self.image),
-            "text": None if self.text is None else describe(self.text),
-        }
+        return {name: describe(encoder) for name, encoder in self.by_name.items()}
 
 
 def load_encoders(model: ModelSettings) -> Encoders:
     """Load pretrained encoders, in evaluation mode.
 
     Raises:
-        InputError: a source cannot be loaded, or both modalities are left out.
+        InputError: a source cannot be loaded, or all encoders are left out.
     """
-    if model.image is None and model.text is None:
-        raise InputError("model.image and model.text are both null: expected at least one encoder")
+    if not model.encoders:
+        raise InputError(f"model.{', model.'.join(ENCODERS)} are all null: expected at least one encoder")
     keep_freed_memory()
-    image, text = model.image, model.text
-    return Encoders(
-        None
-        if image is None
-        else load_image_encoder(image.source, pool=image.pool, layers=image.layers, mean=image.mean, std=image.std),
-        None if text is None else load_text_encoder(text.source, pool=text.pool, layers=text.layers),
-    )
+    return Encoders(**{name: _load(name, settings) for name, settings in model.encoders.items()})  # type: ignore[arg-type]
 
 
 def rebuild_encoders(model: ModelSettings, described: dict[str, Any]) -> Encoders:
@@ -55,23 +71,19 @@ def rebuild_encoders(model: ModelSettings, described: dict[str, Any]) -> Encoder
     Raises:
         InputError: the source of an encoder holds other weights than those of the checkpoint.
     """
-    image, text = None, None
-    if model.image is not None:
-        if model.image.tune == "full":
-            image = build_image_encoder(described["image"])
+    made: dict[str, Any] = {}
+    for name, settings in model.encoders.items():
+        if settings.tune == "full":
+            made[name] = BUILDERS[name](described[name])
         else:
-            kept = model.image
-            image = load_image_encoder(
-                kept.source, pool=described["image"]["pool"], layers=kept.layers, mean=kept.mean, std=kept.std
-            )
-            _check_digest(kept.source, image, described["image"]["digest"])
-    if model.text is not None:
-        if model.text.tune == "full":
-            text = build_text_encoder(described["text"])
-        else:
-            text = load_text_encoder(model.text.source, pool=described["text"]["pool"], layers=model.text.layers)
-            _check_digest(model.text.source, text, described["text"]["digest"])
-    return Encoders(image, text)
+            made[name] = _load(name, settings, pool=described[name]["pool"])
+            _check_digest(settings.source, made[name], described[name]["digest"])
+    return Encoders(**made)
+
+
+def _load(name: str, settings: EncoderSettings, **replaced: Any) -> Encoder:
+    options = settings.model_dump(include={"pool", "layers", "mean", "std"})
+    return LOADERS[name](settings.source, **{**options, **replaced})
 
 
 def build_network(
@@ -83,27 +95,21 @@ def build_network(
         InputError: an encoder takes no input of the preprocessing's size, or a policy has no evidence that the
             model reads.
     """
-    read = {name for name, encoder in zip(MODALITIES, (encoders.image, encoders.text), strict=True) if encoder}
+    read = {MODALITY_OF[name] for name in encoders.by_name}
     for policy in policies:
         if model.respect_evidence and not read & set(policy.evidence):
             raise InputError(
                 f"policy {policy.policy_id}: its evidence is {', '.join(policy.evidence)}, and the model reads "
                 f"{', '.join(sorted(read))} only"
             )
-    visual_dim = text_dim = 0
-    if encoders.image is not None:
-        visual_dim = feature_dim(encoders.image, height=preprocessing.height, width=preprocessing.width)
-    if encoders.text is not None:
-        text_dim = feature_dim(encoders.text, tokens=preprocessing.max_tokens)
+    dims = {name: feature_dim(encoder, preprocessing) for name, encoder in encoders.by_name.items()}
     if model.fusion.width % model.fusion.num_heads:
         raise InputError(
             f"model.fusion.width = {model.fusion.width}: expected a multiple of num_heads = {model.fusion.num_heads}"
         )
     return MultimodalClassifier(
-        image_encoder=encoders.image,
-        text_encoder=encoders.text,
-        visual_dim=visual_dim,
-        text_dim=text_dim,
+        encoders=encoders.by_name,
+        dims=dims,
         evidence=[
             frozenset(policy.evidence) & read if model.respect_evidence else frozenset(read) for policy in policies
         ],
@@ -115,7 +121,7 @@ def build_network(
     )
 
 
-def _check_digest(source: str, encoder: ImageEncoder | TextEncoder, expected: str) -> None:
+def _check_digest(source: str, encoder: Encoder, expected: str) -> None:
     found = describe(encoder)["digest"]
     if found != expected:
         raise InputError(

@@ -32,24 +32,23 @@ def loader(
     pin_memory: bool = False,
 ) -> DataLoader[Sample]:
     """This process's batches of a part; the last three arguments are those of `worker_settings`."""
-    tunes_image = model.image is not None and model.image.tuned
-    tunes_text = model.text is not None and model.text.tuned
+    still_runs = model.tuned
     dataset = ItemDataset(
         part.items,
         part.labels,
         p_violating=part.p_violating,
         preprocessing=preprocessing,
-        reads_frames=tunes_image,
-        frame_features=None if tunes_image else encoded.frames,
-        text_features=None if tunes_text else encoded.texts,
-        text_dim=network.text_dim,
+        reads_frames=bool(still_runs & {"image", "clip"}),
+        frame_features=None if "image" in still_runs else encoded.frames,
+        vectors={name: rows for name, rows in encoded.vectors.items() if name not in still_runs},
+        dims=network.dims,
     )
     return DataLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=Collate(tokenizer if tunes_text else None, preprocessing),
+        collate_fn=Collate(tokenizer if "text" in still_runs else None, preprocessing),
         # Cached features are read faster than workers could hand them over.
-        **worker_settings(num_workers if tunes_image or tunes_text else 0, seed=seed, pin_memory=pin_memory),
+        **worker_settings(num_workers if still_runs else 0, seed=seed, pin_memory=pin_memory),
     )
 
 
@@ -69,8 +68,8 @@ def encoded_batches(
         preprocessing=preprocessing,
         reads_frames=False,
         frame_features=encoded.frames,
-        text_features=encoded.texts,
-        text_dim=network.text_dim,
+        vectors=encoded.vectors,
+        dims=network.dims,
     )
     collate = Collate(None, preprocessing)
     for start in range(0, len(dataset), ITEMS_PER_PROBE_BATCH):

@@ -47,7 +47,7 @@ class RunRecord(Strict):
 
     format: Literal["setpoint/checkpoint/v1"] = Field(alias="schema")
     model: ModelSettings
-    encoders: dict[str, dict[str, Any] | None]
+    encoders: dict[str, dict[str, Any]]
     preprocessing: dict[str, Any]
     policies: list[Policy]
     tokenizer: str | None

@@ -20,15 +20,15 @@ from train.assemble import Encoders
 from train.batches import encoded_batches
 from train.checkpoint import TrainedModel
 from train.encode import Encoded, encode
+from train.forward import evidence_of
 from train.parts import Part
-from train.probe import evidence_of
 
 
 def encode_like(trained: TrainedModel, items: pl.DataFrame, cache_dir: Path) -> Encoded:
     """Features of items by a run's encoders, from the cache where they are known."""
     return encode(
         items,
-        encoders=Encoders(trained.network.image_encoder, trained.network.text_encoder),
+        encoders=Encoders(**trained.network.encoders),  # type: ignore[arg-type]
         tokenizer=trained.tokenizer,
         preprocessing=trained.preprocessing,
         cache_dir=cache_dir,
@@ -43,7 +43,8 @@ def logits_of(trained: TrainedModel, items: pl.DataFrame, encoded: Encoded) -> n
         Part(items, unknown, unknown, {}), encoded, network=trained.network, preprocessing=trained.preprocessing
     )
     with torch.inference_mode():
-        return np.concatenate([trained.network.fuse(*evidence_of(batch)).numpy() for batch in batches])
+        network = trained.network
+        return np.concatenate([network.fuse(evidence_of(batch, network)).numpy() for batch in batches])
 
 
 def mean_frame_features(items: pl.DataFrame, encoded: Encoded) -> npt.NDArray[np.float32]:
@@ -54,13 +55,10 @@ def mean_frame_features(items: pl.DataFrame, encoded: Encoded) -> npt.NDArray[np
 
 def text_features(items: pl.DataFrame, encoded: Encoded, dim: int) -> npt.NDArray[np.float32]:
     """The first `dim` text features [N, dim] of each item, those of the last layer; zeros without text."""
-    assert encoded.texts is not None
+    texts = encoded.vectors["text"]
     nothing = np.zeros(dim, np.float32)
     return np.stack(
-        [
-            encoded.texts[item_id].features[0, :dim] if item_id in encoded.texts else nothing
-            for item_id in items["item_id"]
-        ]
+        [texts[item_id].features[0, :dim] if item_id in texts else nothing for item_id in items["item_id"]]
     )
 
 

@@ -1,13 +1,46 @@
-"""Evidence pooled from encoded frames and text, and the part of the logits that is linear in it.
+"""Evidence of items as encoders give it, pooled and standardised, and the part of the logits that is linear in it.
 
-Shapes: B batch, T frames, P policies, D features of an encoder.
+An item is a sequence of frame features and a set of vectors (`VECTORS`), each with a mask that says whether it is
+there.
+
+Shapes: B batch, T frames, P policies, D features of an encoder (of each another number), K inputs of the linear part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+MODALITIES = ("visual", "text", "audio")  # what a policy declares as its evidence
+VECTORS = {"clip": "visual", "text": "text", "audio": "audio"}  # one vector an item, and the modality it belongs to
+ENCODERS = ("image", *VECTORS)
+MODALITY_OF = {"image": "visual", **VECTORS}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the encoders of a network make of a batch.
+
+    Attributes:
+        frames: [B, T, D]; D is 0 without an image encoder.
+        frame_mask: bool [B, T], True where a frame is real.
+        frame_times: [B, T], seconds.
+        vectors: [B, D] by name, of the encoders in VECTORS that the network has.
+        present: bool [B] by the same names.
+    """
+
+    frames: Tensor
+    frame_mask: Tensor
+    frame_times: Tensor
+    vectors: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+
+    def kept(self, keep_B: Mapping[str, Tensor]) -> "Evidence":
+        """The evidence less the modalities of items where `keep_B`, bool by modality, is False."""
+        frame_mask = self.frame_mask & keep_B["visual"].unsqueeze(1) if "visual" in keep_B else self.frame_mask
+        present = {name: present_B & keep_B[VECTORS[name]] for name, present_B in self.present.items()}
+        return Evidence(self.frames, frame_mask, self.frame_times, self.vectors, present)
 
 
 @dataclass(frozen=True)
@@ -18,56 +51,69 @@ class Pooled:
         frames: [B, T, D].
         mean: [B, D], over an item's frames.
         motion: [B, D], mean absolute change between consecutive frames of a clip.
-        text: [B, D].
         frame_mask: bool [B, T].
         frame_times: [B, T].
-        has_visual: bool [B].
-        has_text: bool [B].
+        vectors: [B, D] by name.
+        present: bool [B] by name, of all encoders that the network has.
     """
 
     frames: Tensor
     mean: Tensor
     motion: Tensor
-    text: Tensor
     frame_mask: Tensor
     frame_times: Tensor
-    has_visual: Tensor
-    has_text: Tensor
+    vectors: dict[str, Tensor]
+    present: dict[str, Tensor]
 
 
 class EvidencePool(nn.Module):
-    """Mean and motion over frames, standardised by statistics of the training items (`set_statistics`)."""
+    """Mean and motion over frames, and vectors, standardised by statistics of the training items (`train.probe`).
+
+    Args:
+        dims: features of each encoder that the network has, by its name in ENCODERS.
+    """
 
     visual_center: Tensor
     visual_scale: Tensor
     motion_scale: Tensor
-    text_center: Tensor
-    text_scale: Tensor
 
-    def __init__(self, visual_dim: int, text_dim: int) -> None:
+    def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__()
-        for name, size in (("visual", visual_dim), ("text", text_dim)):
-            self.register_buffer(f"{name}_center", torch.zeros(size))
-            self.register_buffer(f"{name}_scale", torch.ones(size))
-        self.register_buffer("motion_scale", torch.ones(visual_dim))
+        self.vectors = [name for name in VECTORS if name in dims]
+        self.reads_frames = "image" in dims
+        image_dim = dims.get("image", 0)
+        for name, dim in [("visual", image_dim), *((name, dims[name]) for name in self.vectors)]:
+            self.register_buffer(f"{name}_center", torch.zeros(dim))
+            self.register_buffer(f"{name}_scale", torch.ones(dim))
+        self.register_buffer("motion_scale", torch.ones(image_dim))
 
-    def forward(
-        self, features_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor, text_BD: Tensor, has_text_B: Tensor
-    ) -> Pooled:
-        """Pool the arguments of `MultimodalClassifier.fuse`."""
-        mean_BD, motion_BD = summarise_frames(features_BTD, mask_BT, times_BT)
-        weights_BT1 = mask_BT.to(features_BTD.dtype).unsqueeze(-1)
-        has_visual_B1 = mask_BT.any(1, keepdim=True).to(features_BTD.dtype)
+    def forward(self, evidence: Evidence) -> Pooled:
+        """Pool what was encoded."""
+        mask_BT = evidence.frame_mask
+        mean_BD, motion_BD = summarise_frames(evidence.frames, mask_BT, evidence.frame_times)
+        has_frames_B = mask_BT.any(1)
+        present = {"image": has_frames_B} if self.reads_frames else {}
         return Pooled(
-            frames=(features_BTD - self.visual_center) / self.visual_scale * weights_BT1,
-            mean=(mean_BD - self.visual_center) / self.visual_scale * has_visual_B1,
+            frames=_standardised(evidence.frames, self.visual_center, self.visual_scale, mask_BT),
+            mean=_standardised(mean_BD, self.visual_center, self.visual_scale, has_frames_B),
             motion=motion_BD / self.motion_scale,
-            text=(text_BD - self.text_center) / self.text_scale * has_text_B.to(text_BD.dtype).unsqueeze(-1),
             frame_mask=mask_BT,
-            frame_times=times_BT,
-            has_visual=mask_BT.any(1),
-            has_text=has_text_B,
+            frame_times=evidence.frame_times,
+            vectors={
+                name: _standardised(
+                    evidence.vectors[name],
+                    self.get_buffer(f"{name}_center"),
+                    self.get_buffer(f"{name}_scale"),
+                    evidence.present[name],
+                )
+                for name in self.vectors
+            },
+            present={**present, **{name: evidence.present[name] for name in self.vectors}},
         )
+
+
+def _standardised(features: Tensor, center_D: Tensor, scale_D: Tensor, mask: Tensor) -> Tensor:
+    return (features - center_D) / scale_D * mask.to(features.dtype).unsqueeze(-1)
 
 
 def summarise_frames(features_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,26 +125,42 @@ def summarise_frames(features_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) ->
     """
     weights_BT1 = mask_BT.to(features_BTD.dtype).unsqueeze(-1)
     mean_BD = (features_BTD * weights_BT1).sum(1) / weights_BT1.sum(1).clamp(min=1.0)
-    # An index instead of slices: with a single frame no tensor is empty. Frame 0 precedes itself.
-    previous_T = (torch.arange(features_BTD.shape[1], device=features_BTD.device) - 1).clamp(min=0)
-    passes_BT = mask_BT & mask_BT[:, previous_T] & (times_BT > times_BT[:, previous_T])
-    passes_BT1 = passes_BT.to(features_BTD.dtype).unsqueeze(-1)
-    change_BTD = (features_BTD - features_BTD[:, previous_T]).abs()
+    passes_BT1 = time_passes(mask_BT, times_BT).to(features_BTD.dtype).unsqueeze(-1)
+    change_BTD = (features_BTD - features_BTD[:, _previous(mask_BT)]).abs()
     motion_BD = (change_BTD * passes_BT1).sum(1) / passes_BT1.sum(1).clamp(min=1.0)
     return mean_BD, motion_BD
 
 
+def time_passes(mask_BT: Tensor, times_BT: Tensor) -> Tensor:
+    """Bool [B, T]: whether a frame and the one before it are real and time passes between them."""
+    previous_T = _previous(mask_BT)
+    return mask_BT & mask_BT[:, previous_T] & (times_BT > times_BT[:, previous_T])
+
+
+def _previous(mask_BT: Tensor) -> Tensor:
+    # An index instead of slices: with a single frame no tensor is empty. Frame 0 precedes itself.
+    return (torch.arange(mask_BT.shape[1], device=mask_BT.device) - 1).clamp(min=0)
+
+
 class LinearEvidence(nn.Module):
-    """Logits linear in [mean, motion, text, has visual, has text]; weights on undeclared evidence are masked."""
+    """Logits linear in [mean, motion, vectors…, which of them are present]; undeclared evidence is masked.
+
+    Args:
+        dims: as of `EvidencePool`.
+        usable: of P policies, the modalities that each may use.
+    """
 
     allowed: Tensor
 
-    def __init__(self, visual_dim: int, text_dim: int, usable: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, dims: Mapping[str, int], usable: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
-        blocks = ["visual"] * (2 * visual_dim) + ["text"] * text_dim + ["visual", "text"]
-        allowed = torch.tensor([[float(block in sets) for block in blocks] for sets in usable])
+        inputs = ["visual"] * (2 * dims.get("image", 0))
+        for name, modality in VECTORS.items():
+            inputs += [modality] * dims.get(name, 0)
+        inputs += [MODALITY_OF[name] for name in ENCODERS if name in dims]
+        allowed = torch.tensor([[float(modality in sets) for modality in inputs] for sets in usable])
         self.register_buffer("allowed", allowed)
-        self.weight = nn.Parameter(torch.zeros(len(usable), len(blocks)))
+        self.weight = nn.Parameter(torch.zeros(len(usable), len(inputs)))
         self.bias = nn.Parameter(torch.zeros(len(usable)))
 
     def forward(self, pooled: Pooled) -> Tensor:
@@ -107,6 +169,6 @@ class LinearEvidence(nn.Module):
 
 
 def linear_inputs(pooled: Pooled) -> Tensor:
-    """What the linear part sees: [B, 2 D visual + D text + 2]."""
-    present_B2 = torch.stack([pooled.has_visual, pooled.has_text], 1).to(pooled.mean.dtype)
-    return torch.cat([pooled.mean, pooled.motion, pooled.text, present_B2], 1)
+    """What the linear part sees, [B, K]."""
+    present = torch.stack(list(pooled.present.values()), 1).to(pooled.mean.dtype)
+    return torch.cat([pooled.mean, pooled.motion, *pooled.vectors.values(), present], 1)

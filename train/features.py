@@ -19,6 +19,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from data.files import atomic_file, sha256_of_json
+from data.shards.names import PREFIX, place_of
 
 SCHEMA = "setpoint/features/v1"
 
@@ -73,14 +74,16 @@ class FeatureCache:
 
 
 def key_of_media(media: Sequence[str], media_type: str) -> str:
-    """Hex SHA-256 over the content of an item's files; a URL stands for its content.
+    """Hex SHA-256 over the content of an item's files, in shards or not; any other URL stands for its content.
 
     Raises:
         OSError: a file cannot be read.
     """
     digest = hashlib.sha256(f"{media_type}\n".encode())
     for name in media:
-        if "://" in name:
+        if name.startswith(PREFIX):
+            digest.update(bytes.fromhex(place_of(name).sha256))
+        elif "://" in name:
             digest.update(f"{name}\n".encode())
         else:
             with Path(name).open("rb") as file:

@@ -4,27 +4,33 @@ Shapes: B batch, T frames, P policies, E distinct sets of evidence, S tokens, W 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from train.evidence import Pooled
+from train.evidence import MODALITY_OF, VECTORS, Pooled
 
 TIME_PERIODS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds
 
 
 class Fusion(nn.Module):
-    """A transformer over [query, mean, motion, frames…, text], once for each distinct set of evidence."""
+    """A transformer over [query, mean, motion, frames…, vectors…], once for each distinct set of evidence.
 
-    sees_visual: Tensor
-    sees_text: Tensor
+    Args:
+        dims: features of each encoder that the network has, by its name in `train.evidence.ENCODERS`.
+        usable: of P policies, the modalities that each may use.
+        width: of a token.
+        num_layers: at least 1.
+        num_heads: of the attention.
+        dropout: of tokens and within layers.
+    """
+
     angular: Tensor
 
     def __init__(
         self,
-        visual_dim: int,
-        text_dim: int,
+        dims: Mapping[str, int],
         usable: Sequence[tuple[str, ...]],
         width: int,
         num_layers: int,
@@ -34,19 +40,19 @@ class Fusion(nn.Module):
         super().__init__()
         distinct = sorted(set(usable))
         self.set_of_policy = [distinct.index(sets) for sets in usable]
-        self.register_buffer("sees_visual", torch.tensor(["visual" in sets for sets in distinct]))
-        self.register_buffer("sees_text", torch.tensor(["text" in sets for sets in distinct]))
-        # A modality without encoder has no tokens at all.
-        self.reads_visual, self.reads_text = visual_dim > 0, text_dim > 0
-        if self.reads_visual:
-            self.frame = nn.Linear(visual_dim, width)
-            self.mean = nn.Linear(visual_dim, width)
-            self.motion = nn.Linear(visual_dim, width)
+        # An encoder that is not there has no tokens at all.
+        self.reads_frames, self.vectors = "image" in dims, [name for name in VECTORS if name in dims]
+        for modality in sorted({MODALITY_OF[name] for name in dims}):
+            self.register_buffer(f"sees_{modality}", torch.tensor([modality in sets for sets in distinct]))
+        if self.reads_frames:
+            self.frame = nn.Linear(dims["image"], width)
+            self.mean = nn.Linear(dims["image"], width)
+            self.motion = nn.Linear(dims["image"], width)
             self.time = nn.Linear(2 * len(TIME_PERIODS), width)
             self.missing_visual = nn.Parameter(torch.randn(width) * 0.02)
-        if self.reads_text:
-            self.text = nn.Linear(text_dim, width)
-            self.missing_text = nn.Parameter(torch.randn(width) * 0.02)
+        for name in self.vectors:
+            self.add_module(name, nn.Linear(dims[name], width))
+            self.register_parameter(f"missing_{name}", nn.Parameter(torch.randn(width) * 0.02))
         self.query = nn.Parameter(torch.randn(width) * 0.02)
         self.register_buffer("angular", 2 * math.pi / torch.tensor(TIME_PERIODS))
         self.input_dropout = nn.Dropout(dropout)
@@ -68,29 +74,32 @@ class Fusion(nn.Module):
         return logits_BP
 
     def _tokens(self, pooled: Pooled) -> Tensor:
-        """[B, S, W]: query, mean, motion, frames, text."""
+        """[B, S, W]: query, mean, motion, frames, vectors."""
         tokens = [self.query.expand(pooled.mean.shape[0], 1, -1)]
-        if self.reads_visual:
-            mean_BW = torch.where(pooled.has_visual.unsqueeze(1), self.mean(pooled.mean), self.missing_visual)
+        if self.reads_frames:
+            mean_BW = torch.where(pooled.present["image"].unsqueeze(1), self.mean(pooled.mean), self.missing_visual)
             tokens.append(torch.stack([mean_BW, self.motion(pooled.motion)], 1))
             angles_BTA = pooled.frame_times.unsqueeze(-1) * self.angular
             tokens.append(self.frame(pooled.frames) + self.time(torch.cat([angles_BTA.sin(), angles_BTA.cos()], -1)))
-        if self.reads_text:
-            text_BW = torch.where(pooled.has_text.unsqueeze(1), self.text(pooled.text), self.missing_text)
-            tokens.append(text_BW.unsqueeze(1))
+        for name in self.vectors:
+            projected_BW = self.get_submodule(name)(pooled.vectors[name])
+            missing_W = self.get_parameter(f"missing_{name}")
+            token_BW = torch.where(pooled.present[name].unsqueeze(1), projected_BW, missing_W)
+            tokens.append(token_BW.unsqueeze(1))
         return torch.cat(tokens, 1)
 
     def _masks(self, pooled: Pooled) -> Tensor:
         """[B, E, S]: which tokens a set of evidence sees. The query is seen by all: no softmax over nothing."""
-        B, E = pooled.mean.shape[0], self.sees_visual.shape[0]
-        visual_BE1 = self.sees_visual.view(1, E, 1).expand(B, E, 1)
-        text_BE1 = self.sees_text.view(1, E, 1).expand(B, E, 1)
-        masks = [torch.ones_like(visual_BE1)]
-        if self.reads_visual:
-            masks += [visual_BE1, visual_BE1, visual_BE1 & pooled.frame_mask.unsqueeze(1)]
-        if self.reads_text:
-            masks.append(text_BE1)
-        return torch.cat(masks, 2)
+        B, E = pooled.mean.shape[0], max(self.set_of_policy) + 1
+
+        def seen(name: str) -> Tensor:
+            return self.get_buffer(f"sees_{MODALITY_OF[name]}").view(1, E, 1).expand(B, E, 1)
+
+        masks = [pooled.frame_mask.new_ones(B, E, 1)]
+        if self.reads_frames:
+            image_BE1 = seen("image")
+            masks += [image_BE1, image_BE1, image_BE1 & pooled.frame_mask.unsqueeze(1)]
+        return torch.cat([*masks, *(seen(name) for name in self.vectors)], 2)
 
 
 class FusionLayer(nn.Module):

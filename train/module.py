@@ -15,6 +15,7 @@ from torch import Tensor
 from data.errors import InputError
 from data.loading import Batch
 from train.checkpoint import KEY, NETWORK
+from train.forward import evidence_of
 from train.losses.criterion import Criterion
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
@@ -61,30 +62,9 @@ class PolicyClassifier(lightning.LightningModule):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits [B, P]: encoders in the trainer's precision, the rest in float32."""
-        features_BTD = batch.frame_features
-        if features_BTD is None:
-            features_BTD = self._encode_frames(batch)
-        text_BD = batch.text_features
-        if text_BD is None:
-            if batch.token_ids is None or batch.token_mask is None:
-                text_BD = batch.frame_times.new_zeros(len(batch.has_text), 0)
-            else:
-                text_BD = self.network.encode_text(batch.token_ids, batch.token_mask)
+        evidence = evidence_of(batch, self.network)
         with torch.autocast(self.device.type, enabled=False):
-            return self.network.fuse(
-                features_BTD.float(), batch.frame_mask, batch.frame_times, text_BD.float(), batch.has_text
-            )
-
-    def _encode_frames(self, batch: Batch) -> Tensor:
-        """Features [B, T, D] of real frames; padding is not encoded."""
-        B, T = batch.frame_mask.shape
-        if batch.frames is None or self.network.image_encoder is None:
-            return batch.frame_times.new_zeros(B, T, self.network.visual_dim)
-        features_BTD = batch.frame_times.new_zeros(B, T, self.network.visual_dim)
-        if not batch.frame_mask.any():
-            return features_BTD
-        encoded_ND = self.network.image_encoder(batch.frames[batch.frame_mask])
-        return features_BTD.masked_scatter(batch.frame_mask.unsqueeze(-1), encoded_ND.float())
+            return self.network.fuse(evidence)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout of a batch hangs on its place alone: a resumed run goes on as if it had not been killed."""
@@ -98,7 +78,7 @@ class PolicyClassifier(lightning.LightningModule):
         summed = self.criterion(logits_BP, batch.labels, batch.p_violating)
         num_labels = summed.num_labels
         if self.trainer.world_size > 1:
-            num_labels = self.trainer.strategy.reduce(num_labels.clone(), reduce_op="sum")
+            torch.distributed.all_reduce(num_labels)  # a sum; Lightning's would make all processes wait first
         loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
         if self._is_logged():
             self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))

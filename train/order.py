@@ -128,6 +128,12 @@ def order_of(sampler: SamplerName, labels: npt.NDArray[np.float32], seed: int) -
     return EpochOrder([cell for cell in cells if len(cell)], len(labels), seed)
 
 
+def batch_bounds(num_draws: int, *, batch_size: int, world_size: int) -> Indices:
+    """Where the global batches of an epoch begin and end in its draws [K + 1]; see RankBatches."""
+    num_batches = min(-(-num_draws // (batch_size * world_size)), num_draws // world_size)
+    return np.arange(num_batches + 1) * num_draws // num_batches
+
+
 class RankBatches(Sampler[list[int]]):
     """This process's batches of an epoch.
 
@@ -152,7 +158,7 @@ class RankBatches(Sampler[list[int]]):
             raise InputError(f"{order.num_draws} items for {world_size} processes: expected one each at least")
         self.sampler = order  # Lightning's name for whom it tells the epoch
         self.rank, self.world_size = rank, world_size
-        self.num_batches = min(-(-order.num_draws // (batch_size * world_size)), order.num_draws // world_size)
+        self.bounds = batch_bounds(order.num_draws, batch_size=batch_size, world_size=world_size)
         self._start = (0, 0)
 
     def start_at(self, epoch: int, batch: int) -> None:
@@ -164,11 +170,10 @@ class RankBatches(Sampler[list[int]]):
         self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return self.num_batches
+        return len(self.bounds) - 1
 
     def __iter__(self) -> Iterator[list[int]]:
         draws = self.sampler.draws()
         epoch, batch = self._start
-        for number in range(batch if self.sampler.epoch == epoch else 0, self.num_batches):
-            start, stop = (place * len(draws) // self.num_batches for place in (number, number + 1))
-            yield draws[start:stop][self.rank :: self.world_size].tolist()
+        for number in range(batch if self.sampler.epoch == epoch else 0, len(self)):
+            yield draws[self.bounds[number] : self.bounds[number + 1]][self.rank :: self.world_size].tolist()

@@ -4,7 +4,7 @@ Shapes: N items, P policies.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Split:
     train: Part
     validation: Part
     golden_digests: dict[str, str]
+    media_digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def by_name(self) -> dict[str, Part]:
@@ -71,6 +72,7 @@ class Split:
             **{f"train/{name}": digest for name, digest in self.train.digests.items()},
             **{f"validation/{name}": digest for name, digest in self.validation.digests.items()},
             **self.golden_digests,
+            **self.media_digests,
         }
 
 

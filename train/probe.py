@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from data.loading import Batch
-from train.evidence import EvidencePool, linear_inputs, summarise_frames
+from train.evidence import Evidence, EvidencePool, linear_inputs, summarise_frames
+from train.forward import evidence_of
 from train.network import MultimodalClassifier
 
 SMALLEST_SCALE = 0.01  # of the mean scale: features that hardly vary in training must not explode later
@@ -41,12 +42,14 @@ def prepare(
         strength: inverse strength C of the L2 penalty of the linear fit; "auto" finds it for each policy by
             cross-validation. 0 leaves the weights at zero and sets each bias to the log odds of the prevalence.
     """
-    batches = list(batches)
-    set_statistics(network.pool, batches)
+    evidence, labels = [], []
+    for batch in batches:
+        evidence.append(evidence_of(batch, network))
+        labels.append(batch.labels.numpy())
+    set_statistics(network.pool, evidence)
     with torch.inference_mode():
-        parts = [linear_inputs(network.pool(*evidence_of(batch))).numpy() for batch in batches]
-    inputs_NK = np.concatenate(parts).astype(np.float64)
-    labels_NP = np.concatenate([batch.labels.numpy() for batch in batches])
+        inputs_NK = np.concatenate([linear_inputs(network.pool(one)).numpy() for one in evidence]).astype(np.float64)
+    labels_NP = np.concatenate(labels)
     groups_N = np.asarray(groups)
     for column, usable_K in enumerate(network.linear.allowed.numpy() > 0):
         known_N = ~np.isnan(labels_NP[:, column])
@@ -96,33 +99,26 @@ def best_strength(
     return min(STRENGTHS, key=loss)
 
 
-def set_statistics(pool: EvidencePool, batches: list[Batch]) -> None:
+def set_statistics(pool: EvidencePool, evidence: Sequence[Evidence]) -> None:
     """Centre and scale of pooled features over the items that have them; of motion the scale alone."""
-    means, motions, texts = [], [], []
-    for batch in batches:
-        features_BTD, mask_BT, times_BT, text_BD, has_text_B = evidence_of(batch)
-        mean_BD, motion_BD = summarise_frames(features_BTD.double(), mask_BT, times_BT)
-        means.append(mean_BD[mask_BT.any(1)])
+    means, motions = [], []
+    for one in evidence:
+        mean_BD, motion_BD = summarise_frames(one.frames.double(), one.frame_mask, one.frame_times)
+        means.append(mean_BD[one.frame_mask.any(1)])
         motions.append(motion_BD[motion_BD.abs().sum(1) > 0])
-        texts.append(text_BD[has_text_B].double())
-    mean_ND, motion_ND, text_ND = torch.cat(means), torch.cat(motions), torch.cat(texts)
-    if len(mean_ND) > 1:
-        pool.visual_center.copy_(mean_ND.mean(0))
-        pool.visual_scale.copy_(_floored(mean_ND.std(0)))
+    _standardise_by(pool, "visual", torch.cat(means))
+    motion_ND = torch.cat(motions)
     if len(motion_ND) > 1:
         # Not centred: an item without motion is at zero.
         pool.motion_scale.copy_(_floored(motion_ND.square().mean(0).sqrt()))
-    if len(text_ND) > 1:
-        pool.text_center.copy_(text_ND.mean(0))
-        pool.text_scale.copy_(_floored(text_ND.std(0)))
+    for name in pool.vectors:
+        _standardise_by(pool, name, torch.cat([one.vectors[name][one.present[name]].double() for one in evidence]))
 
 
-def evidence_of(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The arguments of `MultimodalClassifier.fuse` in a batch of encoded items."""
-    B, T = batch.frame_mask.shape
-    features = torch.zeros(B, T, 0) if batch.frame_features is None else batch.frame_features
-    text = torch.zeros(B, 0) if batch.text_features is None else batch.text_features
-    return features, batch.frame_mask, batch.frame_times, text, batch.has_text
+def _standardise_by(pool: EvidencePool, name: str, features_ND: torch.Tensor) -> None:
+    if len(features_ND) > 1:
+        pool.get_buffer(f"{name}_center").copy_(features_ND.mean(0))
+        pool.get_buffer(f"{name}_scale").copy_(_floored(features_ND.std(0)))
 
 
 def _floored(scale_D: torch.Tensor) -> torch.Tensor:

@@ -15,12 +15,15 @@ from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
 from train.assemble import Encoders, build_network, load_encoders
+from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
-from train.encode import encode, untruncated_json
+from train.encode import encode
+from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.losses.criterion import Criterion
+from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
 from train.metrics import PolicyMetrics, target_precision_of
@@ -33,8 +36,9 @@ from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
+from train.shards import stream
 from train.sources import load_tokenizer
-from train.trainer import build_trainer, one_thread_for_small_networks
+from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
 from train.workers import dead_workers_explained
 
@@ -57,6 +61,9 @@ def train(
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     cache_dir: Path = Path("outputs/cache"),
     max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    shards: str | None = None,
+    shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
+    shards_mixed: Annotated[int, Field(ge=1)] = 8,
     ckpt_path: str | None = "auto",
     overwrite: bool = False,
 ) -> Summary:
@@ -73,10 +80,25 @@ def train(
     config |= {"trainer": trainer, "seed": seed}
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
-    fit = build_trainer(trainer, callbacks=[keep], extra_callbacks=callbacks, logger=logger, out=out)
+    average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
+    fit = build_trainer(trainer, callbacks=[keep, *average], extra_callbacks=callbacks, logger=logger, out=out)
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
+    streamed = None
+    if shards is not None:
+        streamed = stream(
+            parts,
+            shards,
+            cache_dir=cache_dir,
+            cache_gb=shards_cache_gb,
+            mixed=shards_mixed,
+            world_size=fit.world_size,
+            sampler=optim.sampler,
+            weighted=loss.hard_negatives > 0,
+            reads_media=model.image is not None and model.image.tuned,
+        )
+        parts = streamed.parts
 
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
@@ -127,15 +149,24 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
+    by_shard = streamed and streamed.order(
+        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    )
     # With overfit_batches, the same batches come again and again.
-    order = AsGiven(len(labels)) if trainer.get("overfit_batches") else order_of(optim.sampler, labels, seed)
+    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
+    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
+    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
-    with one_thread_for_small_networks(model), dead_workers_explained():
+    with (
+        one_thread_for_small_networks(model),
+        matmul_precision(optim.matmul_precision),
+        dead_workers_explained(),
+    ):
         fit.fit(
             job,
             loading(readable["train"], encoded["train"], batches=sharing(order)),
@@ -160,6 +191,7 @@ def train(
         [
             *([f"continued from {start}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
+            *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),
             *monitor.line(fit),
             *known_labels_table(labelled, len(labels)),

@@ -52,7 +52,7 @@ class EncoderSettings(Strict):
 
 
 class ImageSettings(EncoderSettings):
-    """The image encoder."""
+    """An encoder of pixels: of images, or of clips."""
 
     mean: Channels | None = None
     std: Channels | None = None
@@ -76,15 +76,21 @@ class ModelSettings(Strict):
     """Encoders and fusion. An encoder that is null leaves its modality out."""
 
     image: ImageSettings | None
+    clip: ImageSettings | None = None
     text: TextSettings | None
     fusion: FusionSettings = FusionSettings()
     respect_evidence: bool = True
 
     @property
     def encoders(self) -> dict[str, EncoderSettings]:
-        """Settings of the encoders that the model has, by their name."""
-        found = {"image": self.image, "text": self.text}
+        """Settings of the encoders that the model has, by their name in `train.evidence.ENCODERS`."""
+        found = {"image": self.image, "clip": self.clip, "text": self.text}
         return {name: settings for name, settings in found.items() if settings is not None}
+
+    @property
+    def tuned(self) -> set[str]:
+        """Names of the encoders whose weights train."""
+        return {name for name, settings in self.encoders.items() if settings.tuned}
 
 
 class OptimSettings(Strict):
@@ -97,5 +103,7 @@ class OptimSettings(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup_fraction: Share = 0.1
     min_lr_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
     probe_strength: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     num_workers: Annotated[int, Field(ge=0)] = 0

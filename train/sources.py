@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,14 @@ def load_text_backbone(source: str) -> Backbone:
     return Backbone(model, _config_of(model), untrained_pooler)
 
 
+def load_clip_backbone(source: str) -> Backbone:
+    """Load a model of clips; errors as in `load_image_backbone`."""
+    location = _location(source)
+    model, _ = _load_model(location, source)
+    mean, std = _pixel_statistics(location, model)
+    return Backbone(model, _config_of(model), mean=mean, std=std)
+
+
 def load_tokenizer(source: str) -> Tokenizer:
     """The fast tokenizer that belongs to a text encoder, without truncation or padding of its own."""
     from transformers import AutoTokenizer  # noqa: PLC0415 (seconds to import)
@@ -103,7 +111,8 @@ def _config_of(model: Any) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
 
 
-def _load_model(location: str, source: str, *, tower: str) -> tuple[Any, bool]:
+def _load_model(location: str, source: str, *, tower: str = "") -> tuple[Any, bool]:
+    """The model, or that part of it which is called `tower` where it has one; and whether its pooler is random."""
     from transformers import AutoModel  # noqa: PLC0415
 
     try:
@@ -174,13 +183,13 @@ def _package_folder(package: str) -> Path:
 
 def _pixel_statistics(location: str, model: Any) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     from transformers import ImageProcessingMixin  # noqa: PLC0415
+    from transformers.video_processing_utils import BaseVideoProcessor  # noqa: PLC0415
 
     timm_settings = getattr(model.config, "pretrained_cfg", None) or {}
-    try:
-        with _quiet():
-            settings, _ = ImageProcessingMixin.get_image_processor_dict(location)
-    except OSError:
-        settings = {}
+    settings: dict[str, Any] = {}
+    for read in (ImageProcessingMixin.get_image_processor_dict, BaseVideoProcessor.get_video_processor_dict):
+        with suppress(OSError), _quiet():
+            settings = settings or read(location)[0]
     mean = settings.get("image_mean") or timm_settings.get("mean")
     std = settings.get("image_std") or timm_settings.get("std")
     return (tuple(mean) if mean else None), (tuple(std) if std else None)

@@ -94,15 +94,25 @@ def wandb_logger(*, project: str, save_dir: str, offline: bool | None = None, **
 
 
 @contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Multiply float32 matrices on GPUs as precisely as `torch.set_float32_matmul_precision` says, and no longer."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
 def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
     """Compute on one CPU thread while all encoders are frozen.
 
     What trains then is too small to share: on a busy machine threads that wait for each other cost ten times the
     work. It also makes the weights the same on any number of cores.
     """
-    tuned = any(settings.tuned for settings in model.encoders.values())
     threads = torch.get_num_threads()
-    if not tuned:
+    if not model.tuned:
         torch.set_num_threads(1)
     try:
         yield

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from data.errors import InputError
@@ -10,7 +12,7 @@ from data.files import atomic_file
 from data.preprocessing import reason_of
 from data.shards.home import home_of, write_home
 from data.shards.index import INDEX, ITEMS, Index, read_index
-from data.shards.names import Place, name_of, name_of_unreadable
+from data.shards.names import PREFIX, Place, name_of, name_of_unreadable
 from data.shards.opening import register
 from data.shards.remote import Folder, file_system, list_folder
 from data.shards.scan import scanned_index
@@ -97,6 +99,21 @@ def place_items(items: pl.DataFrame, shards: Shards) -> Placed:
         missing=placed.filter(pl.col("__media").is_null())["item_id"].to_list(),
         num_others=len(held) + len(shards.index.unreadable) - len(media),
     )
+
+
+def shard_numbers(items: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The shard of each item [N], numbered by their names; those without one have a number of their own."""
+    return _shard_of().rank("dense").fill_null(0).alias("shard").pipe(items.select).to_series().to_numpy()
+
+
+def in_reading_order(items: pl.DataFrame) -> pl.DataFrame:
+    """Items so that a pass over their media reads shard after shard; media that are files keep their order."""
+    at = pl.col("media").list.first().str.extract(rf"^{PREFIX}.*/(\d+)\+[^/]*/[^/]*$").cast(pl.Int64)
+    return items.sort(_shard_of(), at, maintain_order=True)
+
+
+def _shard_of() -> pl.Expr:
+    return pl.col("media").list.first().str.extract(rf"^{PREFIX}(.*)/[^/]*/[^/]*$")
 
 
 def _names(home: Path, shard: str, at: list[int], size: list[int], sha256: list[str], file: list[str]) -> list[str]:

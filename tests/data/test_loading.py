@@ -54,7 +54,10 @@ def test_a_raw_batch_keeps_the_input_contract(posts: pl.DataFrame, tokenizer: To
     assert batch.token_ids.tolist() == [[2, 3], [0, 0]]
     assert batch.token_mask is not None
     assert batch.token_mask.tolist() == [[True, True], [False, False]]
-    assert batch.has_text.tolist() == [True, False]
+    assert {name: mask.tolist() for name, mask in batch.present.items()} == {
+        "clip": [False, False],
+        "text": [True, False],
+    }
     assert batch.frame_features is None
     assert np.array_equal(batch.labels.numpy(), LABELS, equal_nan=True)
 
@@ -66,15 +69,30 @@ def test_encoded_items_open_no_file(posts: pl.DataFrame) -> None:
         "two": Rows(np.full((3, 5), 2, np.float32), np.array([0.0, 0.5, 1.0], np.float32)),
     }
     texts = {"one": Rows(np.full((1, 4), 3, np.float32), np.zeros(1, np.float32))}
+    # What reads clips keeps an empty row for a clip in which no time passes.
+    clips = {
+        "one": Rows(np.zeros((0, 3), np.float32), np.zeros(0, np.float32)),
+        "two": Rows(np.full((1, 3), 7, np.float32), np.zeros(1, np.float32)),
+    }
     dataset = ItemDataset(
-        posts, LABELS, preprocessing=SMALL, frame_features=features, text_features=texts, text_dim=4
+        posts,
+        LABELS,
+        preprocessing=SMALL,
+        reads_frames=False,
+        frame_features=features,
+        vectors={"text": texts, "clip": clips},
+        dims={"text": 4, "clip": 3},
     )
     batch = Collate(None, SMALL)([dataset[0], dataset[1]])
     assert batch.frame_features is not None
     assert batch.frame_features.sum((1, 2)).tolist() == [5.0, 30.0]
     assert batch.frame_times[1].tolist() == [0.0, 0.5, 1.0]
-    assert batch.text_features is not None
-    assert batch.text_features.sum(1).tolist() == [12.0, 0.0]
+    assert batch.vectors["text"].sum(1).tolist() == [12.0, 0.0]
+    assert batch.vectors["clip"].sum(1).tolist() == [0.0, 21.0]
+    assert {name: mask.tolist() for name, mask in batch.present.items()} == {
+        "clip": [False, True],
+        "text": [True, False],
+    }
     assert batch.frames is None
     assert batch.token_ids is None
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import polars as pl
 import pytest
@@ -121,6 +122,33 @@ def _siglip(folder: Path) -> None:
     save_tokenizer(folder)
 
 
+def _videomae(folder: Path) -> None:
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    VideoMAEModel(VideoMAEConfig(image_size=SIZE, patch_size=16, num_frames=4, **sizes)).save_pretrained(folder)
+    save_pixel_statistics(folder)
+
+
+def _timesformer(folder: Path) -> None:
+    from transformers import TimesformerConfig, TimesformerModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    TimesformerModel(TimesformerConfig(image_size=SIZE, patch_size=16, num_frames=4, **sizes)).save_pretrained(folder)
+    save_pixel_statistics(folder)
+
+
+def _vjepa2(folder: Path) -> None:
+    from transformers import VJEPA2Config, VJEPA2Model
+
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 1.0}
+    predictor = {f"pred_{name}": size for name, size in {**sizes, "num_hidden_layers": 1}.items()}
+    config = VJEPA2Config(crop_size=SIZE, patch_size=16, frames_per_clip=4, **sizes, **predictor)
+    VJEPA2Model(config).save_pretrained(folder)
+    save_pixel_statistics(folder)
+    (folder / "preprocessor_config.json").rename(folder / "video_preprocessor_config.json")
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "vit": _vit,
     "timm": _timm,
@@ -128,12 +156,15 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "bert": _bert,
     "clip": _clip,
     "siglip": _siglip,
+    "videomae": _videomae,
+    "timesformer": _timesformer,
+    "vjepa2": _vjepa2,
 }
 
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Makes and remembers the folder of a tiny random encoder: vit, timm, efficientnet, bert, clip or siglip."""
+    """Makes and remembers the folder of a tiny random encoder, by a name in MAKERS."""
     made: dict[str, str] = {}
 
     def folder_of(kind: str) -> str:
@@ -147,6 +178,23 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return made[kind]
 
     return folder_of
+
+
+@pytest.fixture(scope="session")
+def write_clip() -> Callable[..., None]:
+    """Writes a small clip; see `_write_clip`."""
+    return _write_clip
+
+
+def _write_clip(path: Path, levels: list[int]) -> None:
+    """A clip of 40 x 40 pixels with a frame of one brightness a level, five a second."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width = stream.height = 40
+        stream.pix_fmt = "yuv420p"
+        for level in levels:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((40, 40, 3), level, np.uint8))))
+        container.mux(stream.encode())
 
 
 @pytest.fixture(scope="session")

@@ -1,31 +1,39 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from data.preprocessing import Preprocessing
+from train.encoders.describing import feature_dim
 from train.encoders.image import load_image_encoder
 from train.encoders.text import load_text_encoder
-from train.evidence import summarise_frames
+from train.evidence import Evidence, summarise_frames
 from train.network import MultimodalClassifier
 
-EVIDENCE = [frozenset(names) for names in (("visual",), ("text",), ("visual", "text"), ("visual", "audio"))]
-VISUAL, TEXT, BOTH, WITH_AUDIO = range(4)
+SMALL = Preprocessing(height=32, width=32, max_tokens=8)
+EVIDENCE = [
+    frozenset(names) for names in (("visual",), ("text",), ("visual", "text"), ("visual", "audio"), ("audio",))
+]
+VISUAL, TEXT, BOTH, WITH_AUDIO, AUDIO = range(5)
+
+
+DIMS = {"image": 16, "clip": 12, "text": 32, "audio": 8}
 
 
 def untrained(encoder_folder: Callable[[str], str] | None = None, **settings: object) -> MultimodalClassifier:
     """A network with random heads, for these start at zero."""
     torch.manual_seed(0)
-    image = load_image_encoder(encoder_folder("vit")) if encoder_folder else None
-    text = load_text_encoder(encoder_folder("bert"), layers=(-1, -2)) if encoder_folder else None
+    encoders = {}
+    if encoder_folder:
+        encoders["image"] = load_image_encoder(encoder_folder("vit"))
+        encoders["text"] = load_text_encoder(encoder_folder("bert"), layers=(-1, -2))
     network = MultimodalClassifier(
-        image_encoder=image,
-        text_encoder=text,
-        visual_dim=16,
-        text_dim=32,
+        encoders=encoders,
         width=8,
         num_heads=2,
-        **{"evidence": EVIDENCE, **settings},  # type: ignore[arg-type]
+        **{"dims": {name: DIMS[name] for name in encoders} or DIMS, "evidence": EVIDENCE, **settings},  # type: ignore[arg-type]
     )
     with torch.no_grad():
         network.linear.weight.normal_()
@@ -47,36 +55,54 @@ def raw_inputs(B: int, T: int, L: int) -> tuple[Tensor, ...]:
     return frames, frame_mask, frame_times.contiguous(), token_ids, token_mask
 
 
-def encoded_inputs(B: int = 4, T: int = 3) -> dict[str, Tensor]:
+def encoded_inputs(B: int = 4, T: int = 3) -> Evidence:
     generator = torch.Generator().manual_seed(1)
-    return {
-        "frame_features": torch.randn(B, T, 16, generator=generator),
-        "frame_mask": torch.ones(B, T, dtype=torch.bool),
-        "frame_times": torch.arange(T).float().expand(B, T),
-        "text_features": torch.randn(B, 32, generator=generator),
-        "has_text": torch.ones(B, dtype=torch.bool),
-    }
+    vectors = ("clip", "text", "audio")
+    return Evidence(
+        frames=torch.randn(B, T, DIMS["image"], generator=generator),
+        frame_mask=torch.ones(B, T, dtype=torch.bool),
+        frame_times=torch.arange(T).float().expand(B, T),
+        vectors={name: torch.randn(B, DIMS[name], generator=generator) for name in vectors},
+        present={name: torch.ones(B, dtype=torch.bool) for name in vectors},
+    )
 
 
-def test_a_logit_depends_on_declared_evidence_alone() -> None:
+def other(given: Evidence, name: str) -> Evidence:
+    """Other content of one kind."""
+    if name == "image":
+        return replace(given, frames=given.frames * 2)
+    return replace(given, vectors={**given.vectors, name: given.vectors[name] + 1})
+
+
+def without(given: Evidence, name: str) -> Evidence:
+    if name == "image":
+        return replace(given, frame_mask=~given.frame_mask)
+    return replace(given, present={**given.present, name: ~given.present[name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "readers"),
+    [
+        ("image", [VISUAL, BOTH, WITH_AUDIO]),
+        ("clip", [VISUAL, BOTH, WITH_AUDIO]),
+        ("text", [TEXT, BOTH]),
+        ("audio", [WITH_AUDIO, AUDIO]),
+    ],
+)
+def test_a_logit_depends_on_declared_evidence_alone(name: str, readers: list[int]) -> None:
     network, given = untrained(), encoded_inputs()
-    logits = network.fuse(**given)
-    other_text = network.fuse(**{**given, "text_features": given["text_features"] + 1})
-    no_text = network.fuse(**{**given, "has_text": ~given["has_text"]})
-    other_frames = network.fuse(**{**given, "frame_features": given["frame_features"] * 2})
-    no_frames = network.fuse(**{**given, "frame_mask": ~given["frame_mask"]})
-    for changed in (other_text, no_text):
-        assert torch.equal(changed[:, [VISUAL, WITH_AUDIO]], logits[:, [VISUAL, WITH_AUDIO]])
-        assert (changed[:, [TEXT, BOTH]] != logits[:, [TEXT, BOTH]]).all()
-    for changed in (other_frames, no_frames):
-        assert torch.equal(changed[:, TEXT], logits[:, TEXT])
-        assert (changed[:, [VISUAL, BOTH]] != logits[:, [VISUAL, BOTH]]).all()
+    logits = network.fuse(given)
+    for changed in (other(given, name), without(given, name)):
+        differs = (network.fuse(changed) != logits).all(0)
+        assert (network.fuse(changed) != logits).any(0).tolist() == differs.tolist()
+        assert differs.nonzero().flatten().tolist() == readers
+    # What is missing has no influence, to the bit.
+    assert torch.equal(network.fuse(without(other(given, name), name)), network.fuse(without(given, name)))
 
 
 def test_evidence_can_be_opened_to_all() -> None:
     network, given = untrained(evidence=[frozenset({"visual", "text"})] * 2), encoded_inputs()
-    changed = network.fuse(**{**given, "text_features": given["text_features"] + 1})
-    assert (changed != network.fuse(**given)).all()
+    assert (network.fuse(other(given, "text")) != network.fuse(given)).all()
 
 
 def test_padding_changes_nothing(encoder_folder: Callable[[str], str]) -> None:
@@ -114,19 +140,28 @@ def test_photos_and_carousels_have_no_motion() -> None:
     assert motion.flatten().tolist() == [2.5, 0.0, 3.0]
 
 
-def test_modality_dropout_acts_in_training_alone() -> None:
+@pytest.mark.parametrize(("name", "reader"), [("text", TEXT), ("audio", AUDIO)])
+def test_modality_dropout_acts_in_training_alone(name: str, reader: int) -> None:
     network, given = untrained(modality_dropout=0.5, dropout=0.0), encoded_inputs(B=64)
-    assert torch.equal(network.fuse(**given), network.fuse(**given))
-    missing = network.fuse(**{**given, "has_text": ~given["has_text"]})[:, TEXT]
-    dropped = (network.train().fuse(**given)[:, TEXT] - missing).abs() < 1e-5
+    assert torch.equal(network.fuse(given), network.fuse(given))
+    missing = network.fuse(without(given, name))[:, reader]
+    dropped = (network.train().fuse(given)[:, reader] - missing).abs() < 1e-5
+    assert 10 < int(dropped.sum()) < 54
+
+
+def test_modality_dropout_takes_frames_and_clip_together() -> None:
+    network, given = untrained(modality_dropout=0.5, dropout=0.0), encoded_inputs(B=64)
+    blind = network.fuse(without(without(given, "image"), "clip"))[:, VISUAL]
+    whole, trained = network.fuse(given)[:, VISUAL], network.train().fuse(given)[:, VISUAL]
+    dropped, kept = ((trained - logits).abs() < 1e-5 for logits in (blind, whole))
+    assert (dropped | kept).all()
     assert 10 < int(dropped.sum()) < 54
 
 
 def test_fusion_starts_at_zero() -> None:
     torch.manual_seed(0)
-    settings = {"image_encoder": None, "text_encoder": None, "visual_dim": 16, "text_dim": 32, "evidence": EVIDENCE}
-    network = MultimodalClassifier(**settings, width=8, num_heads=2).eval()
-    assert torch.equal(network.fuse(**encoded_inputs()), torch.zeros(4, 4))
+    network = MultimodalClassifier(encoders={}, dims=DIMS, evidence=EVIDENCE, width=8, num_heads=2).eval()
+    assert torch.equal(network.fuse(encoded_inputs()), torch.zeros(4, len(EVIDENCE)))
 
 
 @pytest.mark.parametrize("kinds", [("vit", "bert"), ("siglip", "siglip"), ("timm", None)])
@@ -134,16 +169,13 @@ def test_it_exports_with_free_batch_frames_and_tokens(
     kinds: tuple[str | None, str | None], encoder_folder: Callable[[str], str]
 ) -> None:
     torch.manual_seed(0)
-    image = load_image_encoder(encoder_folder(kinds[0])) if kinds[0] else None
-    text = load_text_encoder(encoder_folder(kinds[1])) if kinds[1] else None
-    dims = {None: 0, "timm": 128}
-    read = frozenset({"visual"} if image else set()) | frozenset({"text"} if text else set())
+    encoders = {"image": load_image_encoder(encoder_folder(kinds[0]))} if kinds[0] else {}
+    if kinds[1]:
+        encoders["text"] = load_text_encoder(encoder_folder(kinds[1]))
     network = MultimodalClassifier(
-        image_encoder=image,
-        text_encoder=text,
-        visual_dim=0 if image is None else image(torch.zeros(1, 3, 32, 32)).shape[-1],
-        text_dim=dims.get(kinds[1], 16),
-        evidence=[evidence & read for evidence in EVIDENCE],
+        encoders=encoders,
+        dims={name: feature_dim(encoder, SMALL) for name, encoder in encoders.items()},
+        evidence=EVIDENCE,
         width=8,
         num_heads=2,
     ).eval()

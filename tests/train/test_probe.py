@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from data.loading import Batch
+from train.forward import evidence_of
 from train.network import MultimodalClassifier
-from train.probe import STRENGTHS, best_strength, evidence_of, prepare
+from train.probe import STRENGTHS, best_strength, prepare
 
 N, D = 120, 6
 NAN = float("nan")
@@ -34,8 +37,8 @@ def batch() -> Batch:
         frame_times=times,
         token_ids=None,
         token_mask=None,
-        text_features=text * has_text.unsqueeze(-1),
-        has_text=has_text,
+        vectors={"text": text * has_text.unsqueeze(-1)},
+        present={"text": has_text},
         labels=labels,
         p_violating=labels,
         index=torch.arange(N),
@@ -46,17 +49,16 @@ def untrained() -> MultimodalClassifier:
     torch.manual_seed(0)
     evidence = [frozenset({"visual"}), frozenset({"visual"}), frozenset({"text"}), frozenset({"visual", "text"})]
     return MultimodalClassifier(
-        image_encoder=None, text_encoder=None, visual_dim=D, text_dim=D, evidence=evidence, width=8, num_heads=2
+        encoders={}, dims={"image": D, "text": D}, evidence=evidence, width=8, num_heads=2
     ).eval()
 
 
 def test_training_starts_from_logistic_regression(batch: Batch) -> None:
     network = untrained()
     prepare(network, [batch], list(range(N)), strength=0.1)
-    logits = network.fuse(*evidence_of(batch)).detach().numpy()
-    has_text = batch.has_text.numpy()
-    assert batch.text_features is not None
-    text = batch.text_features.numpy()
+    logits = network.fuse(evidence_of(batch, network)).detach().numpy()
+    has_text = batch.present["text"].numpy()
+    text = batch.vectors["text"].numpy()
     center, scale = text[has_text].mean(0), text[has_text].std(0, ddof=1)
     inputs = np.concatenate([(text - center) / scale * has_text[:, None], has_text[:, None]], 1)
     labels = batch.labels[:, 2].numpy()
@@ -67,14 +69,14 @@ def test_training_starts_from_logistic_regression(batch: Batch) -> None:
 def test_statistics_leave_out_what_is_missing(batch: Batch) -> None:
     network = untrained()
     prepare(network, [batch], list(range(N)), strength=0)
-    pooled = network.pool(*evidence_of(batch))
+    pooled = network.pool(evidence_of(batch, network))
     assert pooled.mean.mean(0).abs().max() < 1e-5
     torch.testing.assert_close(pooled.mean.std(0), torch.ones(D))
-    clips, texts = batch.frame_mask[:, 1], batch.has_text
+    clips, texts = batch.frame_mask[:, 1], batch.present["text"]
     torch.testing.assert_close(pooled.motion[clips].square().mean(0).sqrt(), torch.ones(D))
     assert pooled.motion[~clips].abs().max() == 0
-    torch.testing.assert_close(pooled.text[texts].std(0), torch.ones(D))
-    assert pooled.text[~texts].abs().max() == 0
+    torch.testing.assert_close(pooled.vectors["text"][texts].std(0), torch.ones(D))
+    assert pooled.vectors["text"][~texts].abs().max() == 0
 
 
 def test_without_probe_a_bias_is_the_log_odds_of_the_prevalence(batch: Batch) -> None:
@@ -100,8 +102,8 @@ def test_features_that_never_vary_do_not_explode(batch: Batch) -> None:
     batch.frame_features[..., 0] = 3.0
     network = untrained()
     prepare(network, [batch], list(range(N)), strength=0.1)
-    features, *others = evidence_of(batch)
-    changed = network.pool(features + 0.01, *others)
+    evidence = evidence_of(batch, network)
+    changed = network.pool(replace(evidence, frames=evidence.frames + 0.01))
     assert changed.mean.abs().max() < 100
 
 

@@ -7,11 +7,16 @@ import torch
 from torch import nn
 
 from data.errors import InputError
+from data.preprocessing import Preprocessing
+from train.encoders.clip import ClipEncoder
 from train.encoders.image import ImageEncoder
 from train.encoders.text import TextEncoder
 
+MediaEncoder = ImageEncoder | ClipEncoder
+Encoder = MediaEncoder | TextEncoder
 
-def describe(encoder: ImageEncoder | TextEncoder) -> dict[str, Any]:
+
+def describe(encoder: Encoder) -> dict[str, Any]:
     """What a checkpoint needs to know of an encoder, as JSON values."""
     return {
         "config": encoder.config,
@@ -31,23 +36,32 @@ def state_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def feature_dim(encoder: ImageEncoder | TextEncoder, *, height: int = 0, width: int = 0, tokens: int = 2) -> int:
+def feature_dim(encoder: Encoder, preprocessing: Preprocessing) -> int:
     """Number of features D, found by encoding one blank input of the size that will be used.
 
     Raises:
         InputError: the encoder takes no input of this size.
     """
+    height, width = preprocessing.height, preprocessing.width
     device = next(encoder.parameters()).device
+    frames = torch.zeros(1, 1, 3, height, width, dtype=torch.uint8, device=device)
+    ids = torch.zeros(1, preprocessing.max_tokens, dtype=torch.int64, device=device)
+    blank: tuple[torch.Tensor, ...]
+    match encoder:
+        case TextEncoder():
+            blank, wanted = (ids, torch.ones_like(ids, dtype=torch.bool)), f"{preprocessing.max_tokens} tokens"
+        case ClipEncoder():
+            blank, wanted = (frames, frames.new_ones(1, 1, dtype=torch.bool)), f"{height} x {width} pixels"
+        case _:
+            blank, wanted = (frames[0],), f"{height} x {width} pixels"
     try:
+        # Some backbones would stretch their places over another size, to features that they were never trained for.
+        if isinstance(encoder, ClipEncoder) and (height, width) != (encoder.size, encoder.size):
+            raise ValueError(f"it was trained on {encoder.size} x {encoder.size}")
         with torch.inference_mode():
-            if isinstance(encoder, ImageEncoder):
-                blank = torch.zeros(1, 3, height, width, dtype=torch.uint8, device=device)
-                return int(encoder(blank).shape[-1])
-            ids = torch.zeros(1, tokens, dtype=torch.int64, device=device)
-            return int(encoder(ids, torch.ones_like(ids, dtype=torch.bool)).shape[-1])
+            return int(encoder(*blank).shape[-1])
     except (ValueError, RuntimeError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
-        wanted = f"{height} x {width} pixels" if isinstance(encoder, ImageEncoder) else f"{tokens} tokens"
         raise InputError(
             f"the encoder takes no input of {wanted} ({reason}); change preprocessing to what it was trained on"
         ) from error

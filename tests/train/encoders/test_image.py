@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.errors import InputError
+from data.preprocessing import Preprocessing
 from train.encoders.describing import describe, feature_dim, state_digest
 from train.encoders.image import build_image_encoder, load_image_encoder
 
@@ -16,7 +17,7 @@ def test_an_image_encoder_normalises_what_it_is_given(kind: str, encoder_folder:
     encoder = load_image_encoder(encoder_folder(kind))
     frames = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     features = encoder(frames)
-    assert features.shape == (3, feature_dim(encoder, height=32, width=32))
+    assert features.shape == (3, feature_dim(encoder, Preprocessing(height=32, width=32)))
     pixels = (frames.float() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / 0.2
     output = encoder.backbone(pixel_values=pixels)
     expected = output.last_hidden_state[:, 0] if kind == "vit" else output.pooler_output
