@@ -61,6 +61,14 @@ class Sample:
     decode_seconds: float = 0.0
 
 
+class MediaBrokeError(InputError):
+    """Media that were readable when a run began and are not any more: another item in their place would be a lie."""
+
+    def __init__(self, problem: str) -> None:
+        # From a worker process an exception comes as the text of its traceback, which ends with the message.
+        super().__init__(problem.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
 class ItemDataset(Dataset[Sample]):
     """Items with their labels.
 
@@ -134,9 +142,10 @@ class ItemDataset(Dataset[Sample]):
         try:
             return load_frames(self.media[index], self.media_types[index], self.preprocessing)
         except MediaError as error:
-            raise InputError(
-                f"item {self.item_ids[index]}: {error}. It could be read when the run began: restore its media, or "
-                "start again to leave it out"
+            raise MediaBrokeError(
+                f"item {self.item_ids[index]!r}, {', '.join(self.media[index])}: {error}. It could be read when the "
+                "run began: restore it and give the command again, which goes on from the last checkpoint; or start "
+                "without it, with overwrite=true"
             ) from error
 
     def _vector(self, name: str, item_id: str) -> npt.NDArray[np.float32] | None:

@@ -116,7 +116,12 @@ def train(
         device=fit.strategy.root_device,
     )
     encoded = {name: encoding(part.items) for name, part in parts.by_name.items()}
-    unreadable = quarantine(encoded, num_items=parts.num_items, max_fraction=max_unreadable_fraction)
+    unreadable = quarantine(
+        encoded,
+        num_items=parts.num_items,
+        max_fraction=max_unreadable_fraction,
+        began_with=out / QUARANTINE if start else None,
+    )
     readable = {name: part.without(encoded[name].unreadable) for name, part in parts.by_name.items()}
 
     known = probed(readable["train"])

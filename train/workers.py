@@ -58,17 +58,13 @@ def _tells_of_a_death(error: Exception) -> bool:
 
 @contextmanager
 def dead_workers_explained() -> Iterator[None]:
-    """Turn the death of a worker, and what a worker refuses, into a message without a traceback.
+    """Turn the death of a worker into a message.
 
     Raises:
-        InputError: a worker died, or raised one.
+        InputError: a worker died.
     """
     try:
         yield
-    except InputError as error:
-        if not str(error).startswith("Caught InputError in DataLoader worker"):
-            raise
-        raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error
     except (RuntimeError, EOFError, ConnectionError) as error:
         if not _tells_of_a_death(error):
             raise

@@ -7,8 +7,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data.errors import InputError
-from data.loading import Collate, ItemDataset, texts_of
+from data.loading import Collate, ItemDataset, MediaBrokeError, texts_of
 from data.preprocessing import Preprocessing
 from train.features import Rows
 
@@ -105,7 +104,7 @@ def test_a_model_without_frames_opens_no_file(posts: pl.DataFrame, tokenizer: To
 
 def test_an_unreadable_item_is_an_error_and_never_another_item(posts: pl.DataFrame) -> None:
     posts = posts.with_columns(media=pl.Series([["gone"], ["gone"]]))
-    with pytest.raises(InputError, match="item one: no such file"):
+    with pytest.raises(MediaBrokeError):
         ItemDataset(posts, LABELS, preprocessing=SMALL)[0]
 
 

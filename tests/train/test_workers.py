@@ -1,4 +1,4 @@
-"""Processes that decode: the batches are those of one process, and a death or a refusal reads as a sentence."""
+"""Processes that decode: the batches are those of one process, and a death reads as a sentence."""
 
 import multiprocessing
 import os
@@ -50,14 +50,6 @@ def test_a_killed_worker_is_said_in_a_sentence(photos: pl.DataFrame) -> None:
             os.kill(worker.pid, signal.SIGKILL)
 
 
-def test_what_a_worker_refuses_has_no_traceback(photos: pl.DataFrame) -> None:
-    gone = photos.with_columns(media=pl.Series([["gone.png"]] * len(photos)))
-    with pytest.raises(InputError) as raised, dead_workers_explained():
-        next(iter(loader_of(gone)))
-    assert str(raised.value).startswith("item item 0: no such file. It could be read when the run began")
-    assert "Traceback" not in str(raised.value)
-
-
 @pytest.mark.slow
 def test_workers_change_nothing_but_the_time(
     arguments: Callable[..., dict[str, Any]], tmp_path: Path, split_folder: Path
@@ -76,5 +68,3 @@ def test_workers_change_nothing_but_the_time(
 def test_other_errors_are_left_alone() -> None:
     with pytest.raises(RuntimeError, match="a bug"), dead_workers_explained():
         raise RuntimeError("a bug")
-    with pytest.raises(InputError, match="wrong"), dead_workers_explained():
-        raise InputError("wrong")
