@@ -6,6 +6,7 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import existing_file
 from train.checkpoint import read_checkpoint, record_of
+from train.loggers import LOGS, WANDB_RUN_ID
 
 CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "checkpoints",
@@ -15,7 +16,7 @@ CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "quarantine.json",
     "throughput.json",
 )
-WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT)
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT, WANDB_RUN_ID)
 
 
 def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Path | None:
@@ -56,4 +57,5 @@ def _clear(out: Path) -> None:
     """Delete what a run writes and nothing else."""
     for name in WRITTEN:
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, LOGS):
+        shutil.rmtree(out / name, ignore_errors=True)

@@ -1,5 +1,6 @@
 """The verb `train`: a split and policies in, checkpoints and metrics out. Reads from top to bottom."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from train.checkpoint import RunRecord
 from train.encode import encode
 from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
+from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
 from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
@@ -30,20 +32,24 @@ from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
-from train.order import AsGiven, RankBatches, order_of
+from train.order import AsGiven, RankBatches
 from train.parts import Split, read_split
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
 from train.settings import ModelSettings, OptimSettings
-from train.shards import stream
+from train.shards import order_for, stream
 from train.sources import load_tokenizer
+from train.targets import checked
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
 from train.workers import dead_workers_explained
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
-NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
+NOT_OF_THE_RESULT = (
+    *("accelerator", "devices", "num_nodes", "strategy", "num_sanity_val_steps", "detect_anomaly"),
+    *("log_every_n_steps", "profiler", "enable_progress_bar"),
+)
 
 
 def train(
@@ -75,13 +81,25 @@ def train(
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
     """
-    config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
-    config |= {"trainer": trainer, "seed": seed}
+    config: dict[str, Any] = {
+        "preprocessing": preprocessing.to_dict(),
+        "model": model.model_dump(mode="json"),
+        "optim": optim.model_dump(mode="json"),
+        "loss": loss.model_dump(mode="json"),
+        "trainer": trainer,
+        "seed": seed,
+    }
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(out / CHECKPOINTS)
     average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
-    fit = build_trainer(trainer, callbacks=[keep, *average], extra_callbacks=callbacks, logger=logger, out=out)
+    fit = build_trainer(
+        trainer,
+        callbacks=[keep, *average, LogCurves()],
+        extra_callbacks=callbacks,
+        logged=bool(logger),
+        out=out,
+    )
+    open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
@@ -96,7 +114,7 @@ def train(
             world_size=fit.world_size,
             sampler=optim.sampler,
             weighted=loss.hard_negatives > 0,
-            reads_media=model.image is not None and model.image.tuned,
+            reads_media=bool(model.tuned - {"text"}),
         )
         parts = streamed.parts
 
@@ -154,12 +172,16 @@ def train(
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
-    by_shard = streamed and streamed.order(
-        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
+    order = order_for(
+        readable["train"],
+        streamed,
+        sampler=optim.sampler,
+        seed=seed,
+        repeats=bool(trainer.get("overfit_batches")),
+        batch_size=optim.batch_size,
+        world_size=fit.world_size,
     )
-    # With overfit_batches, the same batches come again and again.
-    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
-    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
     mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
@@ -168,13 +190,14 @@ def train(
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
     with (
+        logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
         dead_workers_explained(),
     ):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(readable["train"], encoded["train"], batches=sharing(order, ahead=ahead)),
             loading(
                 readable["validation"],
                 encoded["validation"],
@@ -203,6 +226,7 @@ def train(
             *criterion.summary(),
             *_table(keep.best_metrics),
         ],
+        objective=keep.best_score if math.isfinite(keep.best_score) else None,
     )
 
 
