@@ -198,7 +198,7 @@ def train(
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
-    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
+    monitor.watch(fit)
     with (
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
