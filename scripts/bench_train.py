@@ -98,7 +98,7 @@ def full_fine_tuning(claims: Claims, sources: Sources, sizes: Sizes) -> None:
 
 
 def cached_features(claims: Claims, sources: Sources, sizes: Sizes) -> None:
-    """A step of the job against one of a bare loop, both on cached features; what an epoch's end costs is no step's."""
+    """A step of the job against one of a bare loop, both on cached features; the end of an epoch is no step."""
     model, block = sources.model("frozen"), 10 * sizes.steps
     with tempfile.TemporaryDirectory() as folder:
         posts = make_posts(Path(folder), num_items=sizes.cached_items, num_photos=64, width=320, height=240)

@@ -1,7 +1,6 @@
 """The benchmark of training measures each claim, prints it, and fails where one does not hold."""
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,9 +13,8 @@ SMALL = Sizes(steps=1, blocks=2, batch_size=2, megapixels=0.1, photos=16, cached
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> None:
     torch.set_num_threads(1)
-    yield
 
 
 @pytest.mark.slow
