@@ -23,6 +23,7 @@ def shard(network: MultimodalClassifier, device: torch.device) -> None:
     for part in network.children():
         if not any(parameter.requires_grad for parameter in part.parameters()):
             continue
+        part.to(memory_format=torch.contiguous_format)  # encoding before may have left images' channels last
         lists = [module for module in part.modules() if isinstance(module, nn.ModuleList)]
         for layer in (layer for layers in reversed(lists) for layer in layers):
             if any(True for _ in layer.parameters()):
