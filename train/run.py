@@ -34,7 +34,7 @@ from train.order import AsGiven, RankBatches
 from train.parts import read_split
 from train.preemption import StopSignals
 from train.probe import prepare
-from train.processes import connect, on_first
+from train.processes import on_first
 from train.quarantine import quarantine, write_quarantine
 from train.record import record_run
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
@@ -88,10 +88,9 @@ def train(
         "seed": seed,
     }
     lightning.seed_everything(seed, workers=True, verbose=False)
-    signals = StopSignals()
     keep = KeepBestAndLast(
         out / CHECKPOINTS,
-        signals,
+        StopSignals(),
         every_n_steps=checkpoint_every_n_steps,
         every_n_minutes=checkpoint_every_n_minutes,
     )
@@ -103,7 +102,6 @@ def train(
         logged=bool(logger),
         out=out,
     )
-    connect(fit)
     open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
@@ -202,7 +200,7 @@ def train(
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
         dead_workers_explained(),
-        signals.watched(),
+        keep.signals.watched(),
     ):
         fit.fit(
             job,

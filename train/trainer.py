@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from data.errors import InputError
 from train.checkpoint import AtomicCheckpointIO
 from train.loggers import needs_logger
+from train.processes import connect
 from train.settings import ModelSettings
 from train.targets import Target, make
 
@@ -26,7 +27,7 @@ def build_trainer(
     logged: bool,
     out: Path,
 ) -> lightning.Trainer:
-    """Instantiate the Trainer, without its logger.
+    """Instantiate the Trainer, without its logger, and join the processes that were started with this one.
 
     Args:
         trainer: `_target_` and any flags of lightning.Trainer.
@@ -63,6 +64,7 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(out),
     )
+    connect(made)
     return made
 
 
