@@ -2,13 +2,18 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.sweeps import register_resolvers
+from scripts.wording import known_keys, nearest
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from pydantic import ValidationError
 
+    from data.errors import Finding
     from data.summary import Summary
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -69,12 +74,19 @@ def search_path(verb: Verb) -> list[str]:
     return [f"hydra.searchpath=[file://{folder}]"] if folder.is_dir() else []
 
 
-def groups_of(verb: Verb) -> dict[str, list[str]]:
-    """The config groups of a verb and their options, e.g. `{"trainer": ["cpu", "gpu"]}`."""
+def group_folders(verb: Verb) -> list[Path]:
+    """Folders of a verb's config groups; a group may have one for all verbs and one of the verb's own."""
     shared = [CONFIGS / "data", CONFIGS / "experiment"]
     own = (CONFIGS / verb.name).iterdir() if (CONFIGS / verb.name).is_dir() else []
-    folders = sorted([*shared, *own], key=lambda folder: folder.name)
-    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+    return sorted([*shared, *own], key=lambda folder: folder.name)
+
+
+def groups_of(verb: Verb) -> dict[str, list[str]]:
+    """The config groups of a verb and their options, e.g. `{"trainer": ["cpu", "gpu"]}`."""
+    groups: dict[str, list[str]] = {}
+    for folder in group_folders(verb):
+        groups.setdefault(folder.name, []).extend(file.stem for file in folder.glob("*.yaml"))
+    return {name: sorted(options) for name, options in groups.items()}
 
 
 def call(verb: Verb, config: "DictConfig") -> "Summary":
@@ -88,10 +100,9 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     from pydantic import ConfigDict, ValidationError, validate_call
 
     from data.errors import InputError
-    from data.policy import findings_of
 
     module, _, name = verb.function.partition(":")
-    OmegaConf.register_new_resolver("sweep_suffix", _sweep_suffix, replace=True)
+    register_resolvers()
     try:
         arguments: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         arguments = {key: value for key, value in arguments.items() if key not in WORKSPACE_KEYS}
@@ -112,7 +123,20 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     except ValidationError as error:
         if error.title != name:
             raise
-        raise InputError(findings_of(f"setpoint {verb.name}", error)) from error
+        raise InputError(_findings(verb, function, error)) from error
+
+
+def _findings(verb: Verb, function: Any, error: "ValidationError") -> "list[Finding]":
+    """What is wrong with a verb's arguments; an unknown key with the known one that is nearest."""
+    from data.policy import findings_of
+
+    findings = findings_of(f"setpoint {verb.name}", error)
+    return [
+        replace(finding, problem=f"unknown key; {nearest(str(one['loc'][-1]), known_keys(function, one['loc']))}")
+        if one["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        else finding
+        for finding, one in zip(findings, error.errors(), strict=True)
+    ]
 
 
 def run_verb(name: str, overrides: list[str]) -> "Summary":
@@ -126,16 +150,6 @@ def run_verb(name: str, overrides: list[str]) -> "Summary":
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(name, [*search_path(verb), *overrides])
     return call(verb, config)
-
-
-def _sweep_suffix() -> str:
-    """`/JOB` in a sweep, so that its runs keep apart; nothing otherwise."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return ""
-    return f"/{HydraConfig.get().job.num}"
 
 
 def _is_missing(config: "DictConfig", key: str) -> bool:

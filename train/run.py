@@ -1,5 +1,6 @@
 """The verb `train`: a split and policies in, checkpoints and metrics out. Reads from top to bottom."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from train.checkpoint import RunRecord
 from train.encode import encode
 from train.encode_texts import untruncated_json
 from train.known_labels import count_known, counts_of, known_labels_table
+from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
 from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
@@ -30,19 +32,25 @@ from train.metrics import PolicyMetrics, target_precision_of
 from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
-from train.order import AsGiven, RankBatches, order_of
+from train.order import AsGiven, RankBatches
 from train.parts import Split, read_split
+from train.preemption import StopSignals
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
-from train.settings import ModelSettings, OptimSettings
-from train.shards import stream
+from train.settings import Count, ModelSettings, OptimSettings, Positive
+from train.shards import order_for, stream
 from train.sources import load_tokenizer
+from train.targets import checked
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
+from train.workers import dead_workers_explained
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
-NOT_OF_THE_RESULT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps", "num_sanity_val_steps")
+NOT_OF_THE_RESULT = (
+    *("accelerator", "devices", "num_nodes", "strategy", "num_sanity_val_steps", "detect_anomaly"),
+    *("log_every_n_steps", "profiler", "enable_progress_bar"),
+)
 
 
 def train(
@@ -63,6 +71,8 @@ def train(
     shards: str | None = None,
     shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
     shards_mixed: Annotated[int, Field(ge=1)] = 8,
+    checkpoint_every_n_steps: Count | None = None,
+    checkpoint_every_n_minutes: Positive | None = 10.0,
     ckpt_path: str | None = "auto",
     overwrite: bool = False,
 ) -> Summary:
@@ -73,14 +83,33 @@ def train(
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
+        Preempted: a signal asked the run to stop, and it has, where the same command goes on.
     """
-    config: dict[str, Any] = {"preprocessing": preprocessing.to_dict(), "model": model.model_dump(mode="json")}
-    config |= {"optim": optim.model_dump(mode="json"), "loss": loss.model_dump(mode="json")}
-    config |= {"trainer": trainer, "seed": seed}
+    config: dict[str, Any] = {
+        "preprocessing": preprocessing.to_dict(),
+        "model": model.model_dump(mode="json"),
+        "optim": optim.model_dump(mode="json"),
+        "loss": loss.model_dump(mode="json"),
+        "trainer": trainer,
+        "seed": seed,
+    }
     lightning.seed_everything(seed, workers=True, verbose=False)
-    keep = KeepBestAndLast(out / CHECKPOINTS)
+    signals = StopSignals()
+    keep = KeepBestAndLast(
+        out / CHECKPOINTS,
+        signals,
+        every_n_steps=checkpoint_every_n_steps,
+        every_n_minutes=checkpoint_every_n_minutes,
+    )
     average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
-    fit = build_trainer(trainer, callbacks=[keep, *average], extra_callbacks=callbacks, logger=logger, out=out)
+    fit = build_trainer(
+        trainer,
+        callbacks=[keep, *average, LogCurves()],
+        extra_callbacks=callbacks,
+        logged=bool(logger),
+        out=out,
+    )
+    open_logger = checked(logger, "logger") if logger else None
     all_policies = load_policies(policies)
     priors = priors_of(loss, [policy.policy_id for policy in all_policies])
     parts = read_split(split, all_policies)
@@ -95,7 +124,7 @@ def train(
             world_size=fit.world_size,
             sampler=optim.sampler,
             weighted=loss.hard_negatives > 0,
-            reads_media=model.image is not None and model.image.tuned,
+            reads_media=bool(model.tuned - {"text"}),
         )
         parts = streamed.parts
 
@@ -148,15 +177,21 @@ def train(
         preprocessing=preprocessing,
         tokenizer=tokenizer,
         num_workers=optim.num_workers,
+        seed=seed,
+        pin_memory=fit.strategy.root_device.type == "cuda",
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
-    by_shard = streamed and streamed.order(
-        readable["train"].items, seed=seed, batch_size=optim.batch_size, world_size=fit.world_size
+    ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
+    order = order_for(
+        readable["train"],
+        streamed,
+        sampler=optim.sampler,
+        seed=seed,
+        repeats=bool(trainer.get("overfit_batches")),
+        batch_size=optim.batch_size,
+        world_size=fit.world_size,
     )
-    # With overfit_batches, the same batches come again and again.
-    repeated = AsGiven(len(labels)) if trainer.get("overfit_batches") else None
-    order = repeated or by_shard or order_of(optim.sampler, labels, seed)
     mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit):
         _write_start(out, config, record)
@@ -164,20 +199,28 @@ def train(
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
-    with one_thread_for_small_networks(model), matmul_precision(optim.matmul_precision):
+    with (
+        logging_to(fit, open_logger, config),
+        one_thread_for_small_networks(model),
+        matmul_precision(optim.matmul_precision),
+        dead_workers_explained(),
+        signals.watched(),
+    ):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=sharing(order)),
+            loading(
+                readable["train"],
+                encoded["train"],
+                batches=sharing(order, start=start.place if start else (0, 0), ahead=ahead),
+            ),
             loading(
                 readable["validation"],
                 encoded["validation"],
                 batches=sharing(AsGiven(len(readable["validation"].items))),
             ),
-            ckpt_path=start,
+            ckpt_path=None if start is None else start.path,
             weights_only=True,
         )
-    if fit.interrupted:
-        raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
     write_json(out / THROUGHPUT, monitor.report(fit))
@@ -187,7 +230,7 @@ def train(
         f"{keep.best_epoch + 1}; {len(unreadable)} quarantined",
         [out / CHECKPOINTS / "best.ckpt", out / METRICS],
         [
-            *([f"continued from {start}"] if start else []),
+            *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),
@@ -196,6 +239,7 @@ def train(
             *criterion.summary(),
             *_table(keep.best_metrics),
         ],
+        objective=keep.best_score if math.isfinite(keep.best_score) else None,
     )
 
 

@@ -11,9 +11,10 @@ import polars as pl
 
 from data.errors import InputError
 from data.files import sha256_of_json
-from data.shards.source import Shards, open_shards, place_items, shard_numbers
-from train.order import Indices, SamplerName, batch_bounds
-from train.parts import Split
+from data.shards.ahead import FetchAhead
+from data.shards.source import Shards, open_shards, place_items, shard_names, shard_numbers
+from train.order import AsGiven, Indices, Order, SamplerName, batch_bounds, order_of
+from train.parts import Part, Split
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,21 @@ class Streamed:
     Attributes:
         parts: their items' `media` are names into shards.
         line: what was found in the shards, for the summary.
+        shards: that hold their media.
         mixed: of ShardOrder; None where an epoch's order has nothing to do with shards.
     """
 
     parts: Split
     line: str
+    shards: Shards
     mixed: int | None
 
-    def order(self, items: pl.DataFrame, *, seed: int, batch_size: int, world_size: int) -> "ShardOrder | None":
-        """The order of the train part's readable items; None for that of files."""
-        if self.mixed is None:
+    def ahead(self, items: pl.DataFrame, *, batch_size: int) -> FetchAhead | None:
+        """What fetches the shards that will be mixed next; None where they need no fetching."""
+        if self.mixed is None or self.shards.is_local:
             return None
-        numbers = shard_numbers(items)
-        return ShardOrder(numbers, seed=seed, mixed=self.mixed, batch_size=batch_size, world_size=world_size)
+        largest = max(shard.items for shard in self.shards.index.shards)
+        return FetchAhead(self.shards.home, shard_names(items), depth=-(-self.mixed * largest // batch_size))
 
 
 def stream(
@@ -75,7 +78,7 @@ def stream(
         )
     by_shard = reads_media and sampler == "shuffled" and not weighted
     if reads_media and not shards.is_local:
-        _check_cache(shards, mixed * world_size if by_shard else len(shards.index.shards), cache_gb)
+        _check_cache(shards, 2 * mixed * world_size if by_shard else len(shards.index.shards), cache_gb)
     num_validation = len(validation.items) - len(validation.missing)
     num_others = train.num_others - num_validation
     return Streamed(
@@ -88,6 +91,7 @@ def stream(
         f"media from {len(shards.index.shards)} shards: {len(train.items)} train items, {num_validation} of "
         f"{len(validation.items)} validation items"
         + (f"; {num_others} others in the shards are not of this run" if num_others else ""),
+        shards,
         mixed if by_shard else None,
     )
 
@@ -98,15 +102,44 @@ def _check_cache(shards: Shards, at_once: int, cache_gb: float) -> None:
     needed = sum(sizes[:at_once])
     if needed > shards.limit:
         raise InputError(
-            f"shards_cache_gb={cache_gb:g}: {min(at_once, len(sizes))} shards are read in turns and take "
+            f"shards_cache_gb={cache_gb:g}: {min(at_once, len(sizes))} shards are read in turns or come next, "
             f"{needed / 1e9:.3g} GB; raise it, or lower shards_mixed where optim.sampler=shuffled"
         )
 
 
 def _digest(shards: Shards, mixed: int) -> str:
     """What an order by shards hangs on."""
-    names = [shard.name for shard in shards.index.shards]
-    return sha256_of_json({"made_of": shards.index.made_of, "shards": names, "mixed": mixed})
+    held = [[shard.name, shard.bytes, shard.sha256] for shard in shards.index.shards]
+    return sha256_of_json({"made_of": shards.index.made_of, "shards": held, "mixed": mixed})
+
+
+def order_for(
+    part: Part,
+    streamed: Streamed | None,
+    *,
+    sampler: SamplerName,
+    seed: int,
+    repeats: bool,
+    batch_size: int,
+    world_size: int,
+) -> Order:
+    """The order of the train part.
+
+    Args:
+        part: its readable items.
+        streamed: None where media are files.
+        sampler: of `order_of`.
+        seed: of the run.
+        repeats: draw the same batches again and again, as `overfit_batches` asks for.
+        batch_size: of a process.
+        world_size: number of processes.
+    """
+    if repeats:
+        return AsGiven(len(part.items))
+    if streamed is None or streamed.mixed is None:
+        return order_of(sampler, part.labels, seed)
+    numbers = shard_numbers(part.items)
+    return ShardOrder(numbers, seed=seed, mixed=streamed.mixed, batch_size=batch_size, world_size=world_size)
 
 
 class ShardOrder:

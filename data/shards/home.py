@@ -4,11 +4,9 @@ Processes that read media know nothing but names; the names say where this folde
 home.json where the shards are.
 """
 
-import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -16,15 +14,13 @@ from typing import Literal
 from pydantic import Field
 
 from data.errors import InputError
-from data.files import atomic_file, read_json, sha256_of_file, write_json
+from data.files import read_json, write_json
 from data.policy import Strict
-from data.preprocessing import reason_of
+from data.shards.copies import local_copy
 from data.shards.index import Shard
 from data.shards.names import ShardError
-from data.shards.remote import file_system
 
 HOME = "home.json"
-ATTEMPTS = 3
 
 
 class Home(Strict):
@@ -69,7 +65,7 @@ def at_hand(folder: Path, name: str) -> Path:
     if shard is None:
         raise ShardError(f"{name} is not in the index of its folder")
     if "://" in home.url:
-        return _copy(folder, home, shard)
+        return local_copy(folder, shard, url=home.url, limit=home.limit, shards=home.shards)
     path = Path(home.url) / name
     try:
         size = path.stat().st_size
@@ -87,67 +83,6 @@ def drop_copy(folder: Path, name: str) -> bool:
         return False
     (folder / name).unlink(missing_ok=True)
     return True
-
-
-def fetch(url: str, path: Path) -> None:
-    """Copy a remote file here, whole or not at all."""
-    files, remote = file_system(url)
-    with atomic_file(path) as temporary:
-        files.get_file(remote, str(temporary))
-
-
-def _copy(folder: Path, home: Home, shard: Shard) -> Path:
-    path = folder / shard.name
-    if _is_whole(path, shard):
-        with suppress(OSError):
-            os.utime(path)  # the least recently used copy goes first
-        return path
-    with _locked(folder / f".{shard.name}.lock"):
-        if _is_whole(path, shard):  # another process was faster
-            return path
-        _make_room(folder, home, shard.bytes)
-        reason = ""
-        for _ in range(ATTEMPTS):
-            try:
-                fetch(f"{home.url}/{shard.name}", path)
-            except Exception as error:  # every fsspec file system has its own
-                reason = reason_of(error)
-                continue
-            if _is_whole(path, shard) and shard.sha256 in (None, sha256_of_file(path)):
-                return path
-            reason = "what arrived is truncated or not what the index says"
-        path.unlink(missing_ok=True)
-        raise ShardError(f"{shard.name} cannot be fetched: {reason}")
-
-
-def _is_whole(path: Path, shard: Shard) -> bool:
-    try:
-        return path.stat().st_size == shard.bytes
-    except OSError:
-        return False
-
-
-def _make_room(folder: Path, home: Home, size: int) -> None:
-    """Delete the copies that were not used for longest, until another of `size` bytes is within the limit."""
-    kept = []
-    for name in home.shards:
-        with suppress(OSError):  # another process may make room too
-            stat = (folder / name).stat()
-            kept.append((stat.st_mtime_ns, name, stat.st_size))
-    total = sum(one[2] for one in kept)
-    for _, name, freed in sorted(kept):
-        if total + size <= home.limit:
-            return
-        (folder / name).unlink(missing_ok=True)
-        total -= freed
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: workers that share a shard fetch it once."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @lru_cache(maxsize=8)

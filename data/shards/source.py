@@ -106,6 +106,11 @@ def shard_numbers(items: pl.DataFrame) -> npt.NDArray[np.int64]:
     return _shard_of().rank("dense").fill_null(0).alias("shard").pipe(items.select).to_series().to_numpy()
 
 
+def shard_names(items: pl.DataFrame) -> list[str]:
+    """The file name of each item's shard [N]; '' for media that are files."""
+    return items.select(_shard_of().str.extract("([^/]*)$").fill_null("")).to_series().to_list()
+
+
 def in_reading_order(items: pl.DataFrame) -> pl.DataFrame:
     """Items so that a pass over their media reads shard after shard; media that are files keep their order."""
     at = pl.col("media").list.first().str.extract(rf"^{PREFIX}.*/(\d+)\+[^/]*/[^/]*$").cast(pl.Int64)

@@ -92,7 +92,7 @@ def test_every_key_of_a_config_is_an_argument_of_its_verb(verb: str) -> None:
 
 def test_unknown_words_are_answered_with_the_nearest_known(refuse: Refuse) -> None:
     assert "did you mean 'calibrate'" in refuse("calibrat")
-    assert "unknown key 'sed'" in refuse("split", "sed=1", "experiment=demo")
+    assert "split, sed: unknown key; did you mean 'seed'" in refuse("split", "sed=1", "experiment=demo")
     assert "moderation_mini" in refuse("split", "experiment=moderation")
     assert "items=" in refuse("split")
     assert "seed" in refuse("split", "seed=first", "experiment=demo")

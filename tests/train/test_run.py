@@ -244,7 +244,7 @@ def test_unreadable_posts_are_left_out_up_to_a_limit(
 
 def test_wrong_trainer_settings_are_said_before_work(arguments: Arguments, tmp_path: Path) -> None:
     for changes, words in (
-        ({"max_epoch": 3}, "unexpected keyword argument 'max_epoch'"),
+        ({"max_epoch": 3}, "max_epoch: unknown key; did you mean 'max_epochs'"),
         ({"precision": "fp7"}, "fp7"),
         *([] if torch.cuda.is_available() else [({"accelerator": "gpu"}, "no CUDA device here; use trainer=cpu")]),
     ):

@@ -3,6 +3,7 @@ import io
 import os
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from data.errors import InputError
 from data.items import read_items
 from data.media import MediaError, load_frames
 from data.preprocessing import Preprocessing
+from data.shards.ahead import FetchAhead
 from data.shards.index import read_index
 from data.shards.names import PREFIX, place_of
 from data.shards.opening import media_bytes
@@ -169,6 +171,23 @@ def test_a_remote_shard_that_changed_behind_its_index_is_refused(
     with pytest.raises(MediaError, match=r"truncated or not what the index says"):
         load_frames([name], "photo", SMALL)
     assert not (shards.home / place_of(name).shard).exists()
+
+
+def test_shards_of_coming_batches_are_fetched_before_they_are_asked_for(
+    pack: Pack, opened: Callable[..., Shards], memory: Callable[[Path], str]
+) -> None:
+    shards = opened(memory(pack()))
+    names = [one.name for one in shards.index.shards][:6]
+    batches = [[number] for number in range(6)]
+    passed = FetchAhead(shards.home, names, depth=2)(iter(batches))
+    assert next(passed) == [0]
+    wait_for = [shards.home / name for name in names[:3]]
+    deadline = time.monotonic() + 20
+    while not all(file.exists() for file in wait_for) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(shards.home.glob("shard-*")) == wait_for
+    fsspec.filesystem("memory").store.clear()
+    assert list(passed) == batches[1:], "what cannot be fetched is left to whoever reads it"
 
 
 @pytest.fixture

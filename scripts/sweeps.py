@@ -1,0 +1,68 @@
+"""Jobs of a sweep: where each writes, how a failed one ends the sweep, what a search found."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+
+class JobEndedError(Exception):
+    """A job that did not succeed and has said why. It crosses processes: launchers bring it back from theirs.
+
+    Args:
+        code: its exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def register_resolvers() -> None:
+    """What `configs/` say in `${…:}`: `sweep_suffix`, and `same`, whether two values are equal."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("sweep_suffix", sweep_suffix, replace=True)
+    OmegaConf.register_new_resolver("same", lambda one, other: one == other, replace=True)
+
+
+def sweep_suffix() -> str:
+    """`/JOB` in a sweep, so that its runs keep apart; nothing otherwise."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    return f"/{HydraConfig.get().job.num}"
+
+
+def command_of_one_job(name: str, out: str | None) -> list[str]:
+    """Arguments of a command that runs the present job of a sweep alone, into the folder that is its own.
+
+    With several devices Lightning starts the other processes by this process' command line; that of a sweep would
+    have each of them run the sweep.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = [str(each) for each in HydraConfig.get().overrides.task if not str(each).startswith("out=")]
+    return [name, *overrides, *([] if out is None else [f"out={out}"]), "hydra.mode=RUN"]
+
+
+def in_sweep() -> bool:
+    """Whether this process runs a job of a sweep."""
+    return bool(sweep_suffix())
+
+
+class SayBest:
+    """Hydra's callback that prints what a search found when it has ended."""
+
+    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
+        """Print the best settings and their objective."""
+        from omegaconf import OmegaConf
+
+        del kwargs
+        path = Path(config.hydra.sweep.dir) / "optimization_results.yaml"
+        if path.is_file():
+            found = OmegaConf.load(path)
+            value = float(found.best_value)
+            assert math.isfinite(value)
+            print(f"best: {value:.4f} with {' '.join(f'{k}={v}' for k, v in found.best_params.items())}\n  {path}")
