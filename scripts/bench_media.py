@@ -127,7 +127,7 @@ def _loads(media_type: str, preprocessing: Preprocessing) -> Decode:
 def _torchvision(path: Path) -> npt.NDArray[np.uint8]:
     pixels = decode_jpeg(torch.from_numpy(np.fromfile(path, np.uint8)), mode=ImageReadMode.RGB)
     resized: torch.Tensor = functional.resize(pixels, [UNIFORM.height, UNIFORM.width], antialias=True)
-    return np.asarray(resized.numpy(), dtype=np.uint8)
+    return np.asarray(resized.numpy())
 
 
 def _simplejpeg(path: Path) -> npt.NDArray[np.uint8]:
@@ -215,7 +215,8 @@ def _picture(height: int, width: int, seed: int) -> npt.NDArray[np.uint8]:
         for channel, plane in enumerate(blobs):
             grown = Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR)
             picture[..., channel] += size**0.7 * np.asarray(grown)
-    return (128 + 50 * picture / picture.std()).clip(0, 255).astype(np.uint8)
+    levels: npt.NDArray[np.float32] = 128 + 50 * picture / picture.std()
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def _write_photo(path: Path, seed: int) -> Path:
