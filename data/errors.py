@@ -1,5 +1,6 @@
 """What a person is told when their input is wrong: file, row, field, value, and what was expected."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +56,18 @@ class InputError(ValueError):
                 lines.append(f"… and {len(problem) - SHOWN_FINDINGS} more; `setpoint validate` lists them all")
             problem = "\n".join(lines)
         super().__init__(problem)
+
+
+class Preempted(Exception):  # noqa: N818 (nothing went wrong)
+    """A run left in order because a signal asked it to. The same command goes on where it stopped.
+
+    Args:
+        signum: the signal.
+        step: optimiser steps done.
+        requeued: a scheduler will start it again.
+    """
+
+    def __init__(self, signum: int, step: int, *, requeued: bool = False) -> None:
+        self.exit_code = 128 + signum  # as a shell reports it
+        what_next = "the job is requeued" if requeued else "the same command goes on from there"
+        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step:,}; {what_next}")

@@ -1,6 +1,7 @@
 """`setpoint VERB key=value …`: finds the verb, lets Hydra compose its config, runs it, says what came of it.
 
-Exit codes: 0 done; 1 a finding (of validate or verify); 2 wrong input; 70 a bug, with its traceback.
+Exit codes: 0 done; 1 a finding (of validate or verify); 2 wrong input; 70 a bug, with its traceback; 128 + the signal
+that asked a training run to stop, 143 for SIGTERM.
 Nothing heavy is imported before a verb runs: `setpoint --help` answers at once.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.help import overview, verb_help
+from scripts.processes import is_first_process
 from scripts.sweeps import JobEndedError, command_of_one_job, in_sweep, register_resolvers
 from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb, search_path
 from scripts.wording import composition_words, file_words, nearest
@@ -97,6 +99,8 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
 def _report(verb: Verb, config: "DictConfig", objectives: list[float | None]) -> int:
     summary = call(verb, config)
     objectives.append(summary.objective)
+    if not is_first_process():
+        return DONE if summary.ok else FINDING
     for line in summary.lines:
         print(line)
     print(summary.title)
@@ -109,12 +113,17 @@ def _guarded(work: Callable[[], int], verb: Verb) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from data.errors import InputError
+    from data.errors import InputError, Preempted
 
     try:
         return work()
     except InputError as error:
         return _refuse(str(error))
+    except Preempted as preempted:
+        if not is_first_process():
+            return DONE  # Lightning kills all processes at once where one fails
+        print(preempted, file=sys.stderr)
+        return preempted.exit_code
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(f"setpoint {verb.name}, {composition_words(error)}")
     except (BrokenPipeError, JobEndedError):

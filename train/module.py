@@ -14,6 +14,7 @@ from torch import Tensor
 
 from data.errors import InputError
 from data.loading import Batch
+from train.accumulation import AccumulatedLabels
 from train.checkpoint import KEY, NETWORK
 from train.forward import evidence_of
 from train.losses.criterion import Criterion
@@ -56,6 +57,7 @@ class PolicyClassifier(lightning.LightningModule):
         self.unstored = frozenset(NETWORK + name for name in unstored)
         self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
         self.frozen: list[Frozen] = []
+        self.accumulated = AccumulatedLabels()
         self.total_steps = math.inf
         self.validation_metrics: dict[str, PolicyMetrics] = {}
         self.validation_scores = np.empty((0, len(targets))), np.empty((0, len(targets)))  # logits, labels [N, P]
@@ -83,6 +85,8 @@ class PolicyClassifier(lightning.LightningModule):
         loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
         if self._is_logged():
             self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        if self.trainer.accumulate_grad_batches > 1:
+            loss = self.accumulated.weigh(loss, num_labels)
         return {"loss": loss, "logits": logits_BP.detach()}
 
     def _is_logged(self) -> bool:
@@ -140,8 +144,9 @@ class PolicyClassifier(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Leave what is still frozen out of clipping and step."""
+        """Leave what is still frozen out of clipping and step; count labels alike over accumulated batches."""
         del optimizer
+        self.accumulated.rescale(self.parameters(), num_batches=self.trainer.accumulate_grad_batches)
         drop_gradients(self.frozen, done=self.global_step / self.total_steps)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

@@ -149,6 +149,8 @@ class RankBatches(Sampler[list[int]]):
         batch_size: of a process.
         rank: of this process.
         world_size: number of processes.
+        start: epoch and batch to begin with, for resumed runs; the batches before it are not even loaded. Loaders
+            with workers ask for batches before Lightning tells the epoch: it is known from here.
         ahead: what the batches of an epoch pass through on their way, to prepare for those to come.
 
     Raises:
@@ -156,22 +158,23 @@ class RankBatches(Sampler[list[int]]):
     """
 
     def __init__(
-        self, order: Order, *, batch_size: int, rank: int = 0, world_size: int = 1, ahead: Ahead | None = None
+        self,
+        order: Order,
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: tuple[int, int] = (0, 0),
+        ahead: Ahead | None = None,
     ) -> None:
         if order.num_draws < world_size:
             raise InputError(f"{order.num_draws} items for {world_size} processes: expected one each at least")
         self.sampler = order  # Lightning's name for whom it tells the epoch
         self.rank, self.world_size, self.ahead = rank, world_size, ahead
         self.bounds = batch_bounds(order.num_draws, batch_size=batch_size, world_size=world_size)
-        self._start = (0, 0)
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Begin with a batch within an epoch; those before it are not even loaded. For resumed runs.
-
-        Loaders with workers ask for batches before Lightning tells the epoch: it is told here.
-        """
-        self._start = (epoch, batch)
-        self.sampler.set_epoch(epoch)
+        epochs, batch = divmod(start[1], len(self))
+        self.start = (start[0] + epochs, batch)
+        order.set_epoch(self.start[0])
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -182,6 +185,6 @@ class RankBatches(Sampler[list[int]]):
 
     def _batches(self) -> Iterator[list[int]]:
         draws = self.sampler.draws()
-        epoch, batch = self._start
+        epoch, batch = self.start
         for number in range(batch if self.sampler.epoch == epoch else 0, len(self)):
             yield draws[self.bounds[number] : self.bounds[number + 1]][self.rank :: self.world_size].tolist()

@@ -1,7 +1,9 @@
 """Whether a run starts afresh, goes on from where it was killed, or is refused because its folder is taken."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data.errors import InputError
 from data.files import existing_file
@@ -19,7 +21,20 @@ CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
 WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT, WANDB_RUN_ID)
 
 
-def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Path | None:
+@dataclass(frozen=True)
+class Start:
+    """Where a run goes on.
+
+    Attributes:
+        path: the checkpoint.
+        place: epoch of the next batch, and its number within it, from 0.
+    """
+
+    path: Path
+    place: tuple[int, int]
+
+
+def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Start | None:
     """Where a run starts.
 
     Args:
@@ -29,7 +44,7 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
         overwrite: delete what an earlier run left in `out`.
 
     Returns:
-        The checkpoint to go on from, or None to start afresh.
+        None to start afresh.
 
     Raises:
         InputError: `out` holds a finished run or one of another configuration or data, or the checkpoint does.
@@ -45,12 +60,23 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
         raise InputError(f"{out}: holds an unfinished run; continue it with ckpt_path=auto, or overwrite=true")
     given = None if ckpt_path in (None, "auto") else existing_file(str(ckpt_path))
     start = given or (last if last.exists() else None)
-    if start is not None and record_of(read_checkpoint(start), start).fingerprint != fingerprint:
+    if start is None:
+        return None
+    content = read_checkpoint(start)
+    if record_of(content, start).fingerprint != fingerprint:
         raise InputError(
             f"{start}: comes from a run of another configuration or other data; "
             + ("choose another out=, or overwrite=true" if start == last else "give the settings it was trained with")
         )
-    return start
+    return Start(start, _place(content))
+
+
+def _place(content: dict[str, Any]) -> tuple[int, int]:
+    """Epoch and batch that come next, by the progress that Lightning keeps in a checkpoint."""
+    progress = content["loops"]["fit_loop"]
+    epochs, batches = progress["epoch_progress"]["current"], progress["epoch_loop.batch_progress"]["current"]
+    ended = epochs["processed"] == epochs["started"]
+    return epochs["processed"], 0 if ended else batches["processed"]
 
 
 def _clear(out: Path) -> None:

@@ -34,10 +34,11 @@ from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches
 from train.parts import Split, read_split
+from train.preemption import StopSignals
 from train.probe import prepare
 from train.quarantine import quarantine, write_quarantine
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
-from train.settings import ModelSettings, OptimSettings
+from train.settings import Count, ModelSettings, OptimSettings, Positive
 from train.shards import order_for, stream
 from train.sources import load_tokenizer
 from train.targets import checked
@@ -69,6 +70,8 @@ def train(
     shards: str | None = None,
     shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
     shards_mixed: Annotated[int, Field(ge=1)] = 8,
+    checkpoint_every_n_steps: Count | None = None,
+    checkpoint_every_n_minutes: Positive | None = 10.0,
     ckpt_path: str | None = "auto",
     overwrite: bool = False,
 ) -> Summary:
@@ -79,6 +82,7 @@ def train(
 
     Raises:
         InputError: for wrong input or settings; nothing is loaded before the settings are checked.
+        Preempted: a signal asked the run to stop, and it has, where the same command goes on.
     """
     config: dict[str, Any] = {
         "preprocessing": preprocessing.to_dict(),
@@ -89,7 +93,13 @@ def train(
         "seed": seed,
     }
     lightning.seed_everything(seed, workers=True, verbose=False)
-    keep = KeepBestAndLast(out / CHECKPOINTS)
+    signals = StopSignals()
+    keep = KeepBestAndLast(
+        out / CHECKPOINTS,
+        signals,
+        every_n_steps=checkpoint_every_n_steps,
+        every_n_minutes=checkpoint_every_n_minutes,
+    )
     average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
     fit = build_trainer(
         trainer,
@@ -190,20 +200,23 @@ def train(
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
+        signals.watched(),
     ):
         fit.fit(
             job,
-            loading(readable["train"], encoded["train"], batches=sharing(order, ahead=ahead)),
+            loading(
+                readable["train"],
+                encoded["train"],
+                batches=sharing(order, start=start.place if start else (0, 0), ahead=ahead),
+            ),
             loading(
                 readable["validation"],
                 encoded["validation"],
                 batches=sharing(AsGiven(len(readable["validation"].items))),
             ),
-            ckpt_path=start,
+            ckpt_path=None if start is None else start.path,
             weights_only=True,
         )
-    if fit.interrupted:
-        raise KeyboardInterrupt
     if is_rehearsal(fit):
         return Summary("train: fast_dev_run went through; nothing was kept")
     write_json(out / THROUGHPUT, monitor.report(fit))
@@ -213,7 +226,7 @@ def train(
         f"{keep.best_epoch + 1}; {len(unreadable)} quarantined",
         [out / CHECKPOINTS / "best.ckpt", out / METRICS],
         [
-            *([f"continued from {start}"] if start else []),
+            *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
             *_unread_evidence(all_policies),

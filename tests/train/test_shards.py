@@ -223,8 +223,7 @@ def test_ranks_share_the_items_and_open_few_shards_at_a_time(world_size: int) ->
 def test_an_order_goes_on_from_any_batch() -> None:
     whole = list(RankBatches(order(2), batch_size=4, rank=1, world_size=2))
     for batch in range(len(whole)):
-        resumed = RankBatches(order(2), batch_size=4, rank=1, world_size=2)
-        resumed.start_at(0, batch)
+        resumed = RankBatches(order(2), batch_size=4, rank=1, world_size=2, start=(0, batch))
         assert list(resumed) == whole[batch:]
 
 
