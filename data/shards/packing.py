@@ -57,10 +57,10 @@ def shard(
     write_index(out, Index(made, plan.unreadable, pl.concat(frames), plan.made_of))
     for leftover in [*out.glob(".shard-*.json"), *out.glob(f"{TEMPORARY_PREFIX}*")]:
         leftover.unlink()
-    lost, size = plan.unreadable, sum(one.bytes for one in made) / 1e6
+    lost, items_in = plan.unreadable, sum(one.items for one in made)
+    megabytes = sum(one.bytes for one in made) / 1e6
     return Summary(
-        f"shard: {sum(one.items for one in made):,} items in {len(made)} shards, {size:,.1f} MB; {len(lost)} cannot be "
-        "opened",
+        f"shard: {items_in:,} items in {len(made)} shards, {megabytes:,.1f} MB; {len(lost)} cannot be opened",
         [out],
         [
             *(f"cannot be opened: {one.item_id}: {one.reason}" for one in lost[:SHOWN]),
