@@ -44,6 +44,7 @@ from train.sources import load_tokenizer
 from train.targets import checked
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
+from train.workers import dead_workers_explained
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = (
@@ -176,6 +177,8 @@ def train(
         preprocessing=preprocessing,
         tokenizer=tokenizer,
         num_workers=optim.num_workers,
+        seed=seed,
+        pin_memory=fit.strategy.root_device.type == "cuda",
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
@@ -200,6 +203,7 @@ def train(
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
+        dead_workers_explained(),
         signals.watched(),
     ):
         fit.fit(
