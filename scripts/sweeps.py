@@ -1,8 +1,4 @@
-"""Jobs of a sweep: where each writes, how a failed one ends the sweep, what a search found."""
-
-import math
-from pathlib import Path
-from typing import Any
+"""Jobs of a sweep: where each writes, how a failed one ends the sweep, how one alone is run again."""
 
 
 class JobEndedError(Exception):
@@ -50,19 +46,3 @@ def command_of_one_job(name: str, out: str | None) -> list[str]:
 def in_sweep() -> bool:
     """Whether this process runs a job of a sweep."""
     return bool(sweep_suffix())
-
-
-class SayBest:
-    """Hydra's callback that prints what a search found when it has ended."""
-
-    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
-        """Print the best settings and their objective."""
-        from omegaconf import OmegaConf
-
-        del kwargs
-        path = Path(config.hydra.sweep.dir) / "optimization_results.yaml"
-        if path.is_file():
-            found = OmegaConf.load(path)
-            value = float(found.best_value)
-            assert math.isfinite(value)
-            print(f"best: {value:.4f} with {' '.join(f'{k}={v}' for k, v in found.best_params.items())}\n  {path}")

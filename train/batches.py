@@ -12,6 +12,7 @@ from train.network import MultimodalClassifier
 from train.order import RankBatches
 from train.parts import Part
 from train.settings import ModelSettings
+from train.workers import worker_settings
 
 PROBED_ITEMS = 20_000
 ITEMS_PER_PROBE_BATCH = 256
@@ -27,8 +28,10 @@ def loader(
     tokenizer: Tokenizer | None,
     batches: RankBatches,
     num_workers: int,
+    seed: int = 0,
+    pin_memory: bool = False,
 ) -> DataLoader[Sample]:
-    """This process's batches of a part."""
+    """This process's batches of a part; the last three arguments are those of `worker_settings`."""
     still_runs = model.tuned
     dataset = ItemDataset(
         part.items,
@@ -36,6 +39,7 @@ def loader(
         p_violating=part.p_violating,
         preprocessing=preprocessing,
         reads_frames=bool(still_runs & {"image", "clip"}),
+        reads_sound="audio" in still_runs,
         frame_features=None if "image" in still_runs else encoded.frames,
         vectors={name: rows for name, rows in encoded.vectors.items() if name not in still_runs},
         dims=network.dims,
@@ -45,8 +49,7 @@ def loader(
         batch_sampler=batches,
         collate_fn=Collate(tokenizer if "text" in still_runs else None, preprocessing),
         # Cached features are read faster than workers could hand them over.
-        num_workers=num_workers if still_runs else 0,
-        persistent_workers=bool(num_workers and still_runs),
+        **worker_settings(num_workers if still_runs else 0, seed=seed, pin_memory=pin_memory),
     )
 
 

@@ -71,7 +71,9 @@ def wandb_logger(
     if offline is None:
         offline = "WANDB_API_KEY" not in os.environ
     mode = os.environ.get("WANDB_MODE", "offline" if offline else "online")
-    Path(save_dir).mkdir(parents=True, exist_ok=True)
+    # What waits for an upload stays beside the run; wandb would keep it in the home folder.
+    os.environ.setdefault("WANDB_DATA_DIR", str(Path(save_dir).resolve() / "wandb"))
+    (Path(save_dir) / "wandb").mkdir(parents=True, exist_ok=True)
     given: dict[str, Any] = {"project": project, "dir": save_dir, "name": name, "entity": entity, "group": group}
     given |= {"tags": tags, "notes": notes, "id": _run_id(Path(run)), "resume": "allow", "reinit": "finish_previous"}
     settings = {**PRIVATE, "silent": True, "console": "off", "x_disable_stats": not system_metrics}

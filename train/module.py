@@ -10,6 +10,8 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 
 from data.errors import InputError
@@ -123,6 +125,23 @@ class PolicyClassifier(lightning.LightningModule):
             assert isinstance(gathered, Tensor)
             tensor = gathered.flatten(0, 1)
         return tensor.cpu().numpy()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip. Lightning forbids it to fused optimisers in mixed precision, since these unscale gradients later.
+
+        bfloat16 scales none.
+        """
+        plugin = self.trainer.precision_plugin
+        if gradient_clip_val is None or not isinstance(plugin, MixedPrecision) or plugin.scaler is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        else:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine; and what is frozen for how long.

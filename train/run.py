@@ -15,7 +15,7 @@ from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import Encoders, build_network, load_encoders
+from train.assemble import Encoders, build_network, hearing, load_encoders
 from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
@@ -44,6 +44,7 @@ from train.sources import load_tokenizer
 from train.targets import checked
 from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.tuning import check_tuning, start_tuning, unstored_names
+from train.workers import dead_workers_explained
 
 # Trainer flags that say where and how loudly to compute, not what: a run may go on under others.
 NOT_OF_THE_RESULT = (
@@ -127,7 +128,9 @@ def train(
         )
         parts = streamed.parts
 
-    encoders = load_encoders(model)
+    encoders = load_encoders(model, audio_seconds=preprocessing.audio_seconds)
+    preprocessing = hearing(preprocessing, encoders)
+    config["preprocessing"] = preprocessing.to_dict()
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
     network = build_network(model, encoders, all_policies, preprocessing)
     check_tuning(network, model)
@@ -176,6 +179,8 @@ def train(
         preprocessing=preprocessing,
         tokenizer=tokenizer,
         num_workers=optim.num_workers,
+        seed=seed,
+        pin_memory=fit.strategy.root_device.type == "cuda",
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
     labels = readable["train"].labels
@@ -195,11 +200,12 @@ def train(
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
-    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
+    monitor.watch(fit)
     with (
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
+        dead_workers_explained(),
         signals.watched(),
     ):
         fit.fit(
@@ -229,7 +235,7 @@ def train(
             *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
-            *_unread_evidence(all_policies),
+            *_unread_evidence(all_policies, model),
             *monitor.line(fit),
             *known_labels_table(labelled, len(labels)),
             *criterion.summary(),
@@ -284,9 +290,9 @@ def _metrics(num_epochs: int, keep: KeepBestAndLast) -> dict[str, Any]:
     }
 
 
-def _unread_evidence(policies: list[Policy]) -> list[str]:
-    deaf = [policy.policy_id for policy in policies if "audio" in policy.evidence]
-    return [f"audio is not read yet, though it is evidence for {', '.join(deaf)}"] if deaf else []
+def _unread_evidence(policies: list[Policy], model: ModelSettings) -> list[str]:
+    deaf = [policy.policy_id for policy in policies if "audio" in policy.evidence and model.audio is None]
+    return [f"model.audio is null, so sound is not read: it is evidence for {', '.join(deaf)}"] if deaf else []
 
 
 def _table(metrics: dict[str, PolicyMetrics]) -> list[str]:

@@ -40,6 +40,11 @@ def build_trainer(
     """
     if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
         raise InputError(f"trainer.accelerator = {trainer['accelerator']!r}: no CUDA device here; use trainer=cpu")
+    if trainer.get("precision") in ("16-mixed", "16", 16) and trainer.get("gradient_clip_val"):
+        raise InputError(
+            "trainer.precision = '16-mixed': its optimiser unscales gradients after they would be clipped; "
+            "use bf16-mixed, or gradient_clip_val=null"
+        )
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     extra = {name: make(one, f"callbacks.{name}") for name, one in (extra_callbacks or {}).items() if one}

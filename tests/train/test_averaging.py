@@ -11,9 +11,12 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
 from data.errors import InputError
+from export.run import export
 from train.averaging import TRAINED, WeightAverage
 from train.checkpoint import load_checkpoint, read_checkpoint
+from train.evaluate import encode_like, logits_of
 from train.module import PolicyClassifier
+from train.parts import read_split
 from train.run import train
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
@@ -124,3 +127,35 @@ def test_a_strategy_that_flattens_weights_is_refused() -> None:
     given: Any = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(InputError, match="FSDPStrategy flattens the weights; use DDP or FSDP2"):
         WeightAverage(0.9).setup(given, None, "fit")
+
+
+@pytest.mark.slow
+def test_a_run_with_adapters_and_averages_exports_what_it_validated(
+    arguments: Arguments, encoder_folder: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits in training, after merging, and of the ONNX, in whose graph no adapter is left."""
+    seen: list[Tensor] = []
+    logits = PolicyClassifier.logits
+
+    def watched(self: PolicyClassifier, batch: Any) -> Tensor:
+        found = logits(self, batch)
+        if not self.training:
+            seen.append(found.detach().clone())
+        return found
+
+    monkeypatch.setattr(PolicyClassifier, "logits", watched)
+    model = ModelSettings(
+        image=ImageSettings(source=encoder_folder("vit"), tune="lora"),
+        text=TextSettings(source=encoder_folder("bert"), tune="lora"),
+        fusion=FusionSettings(width=16, num_heads=2),
+    )
+    given = arguments(model=model, optim=OPTIM, trainer={"max_epochs": 1})
+    train(**given)
+    best = given["out"] / "checkpoints" / "best.ckpt"
+    trained = load_checkpoint(best)
+    part = read_split(given["split"], trained.policies).validation
+    merged_NP = logits_of(trained, part.items, encode_like(trained, part.items, tmp_path / "features"))
+    torch.testing.assert_close(torch.from_numpy(merged_NP), torch.cat(seen), atol=1e-5, rtol=1e-5)
+    summary = export(checkpoint=best, split=given["split"], out=tmp_path / "model", parity_items=4)
+    assert summary.ok
+    assert b"lora" not in (tmp_path / "model" / "onnx" / "fp32" / "model.onnx").read_bytes()

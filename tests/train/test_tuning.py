@@ -1,5 +1,6 @@
 """Runs that tune their encoders: what trains, what checkpoints hold, and that a stopped run ends like a whole one."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from transformers import BertConfig, BertModel
 
 from data.errors import InputError
 from data.policy import load_policies
@@ -15,6 +17,7 @@ from data.preprocessing import Preprocessing
 from train.assemble import build_network, load_encoders
 from train.checkpoint import load_checkpoint, read_checkpoint
 from train.lora import ADAPTER
+from train.network import MultimodalClassifier
 from train.run import train
 from train.settings import EncoderSettings, FusionSettings, ImageSettings, LoraSettings, ModelSettings, TextSettings
 from train.tuning import check_tuning, start_tuning, unstored_names
@@ -122,3 +125,31 @@ def test_recomputed_activations_give_the_same_gradients(
     assert any("image_encoder" in name for name in kept)
     for name, gradient in kept.items():
         assert torch.equal(gradient, recomputed[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
+def test_a_compiled_encoder_trains_under_the_same_names(
+    encoder_folder: Callable[[str], str], split_folder: Path, small: Preprocessing, tmp_path: Path
+) -> None:
+    config = BertConfig.from_pretrained(encoder_folder("bert"), num_hidden_layers=1)
+    BertModel(config).save_pretrained(tmp_path)
+
+    def stepped(*, compiled: bool) -> tuple[MultimodalClassifier, dict[str, Tensor]]:
+        text = {"source": str(tmp_path), "tune": "full", "compile": compiled}
+        model = ModelSettings.model_validate({"image": None, "text": text, "fusion": {"num_layers": 0}})
+        policies = [one for one in load_policies(split_folder / "policies") if "text" in one.evidence]
+        torch.manual_seed(0)
+        network = build_network(model, load_encoders(model), policies, small)
+        start_tuning(network, model)
+        network.eval()  # dropout draws other numbers when compiled
+        tokens = torch.arange(10).reshape(2, 5) + 4
+        network.text_encoder(tokens, torch.ones_like(tokens, dtype=torch.bool)).square().sum().backward()
+        return network, {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
+
+    (plain, expected), (fast, found) = stepped(compiled=False), stepped(compiled=True)
+    assert list(plain.state_dict()) == list(fast.state_dict())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert set(expected) == set(found)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=1e-4)
