@@ -6,8 +6,8 @@ For each seed the posts are split anew, every variant is trained on the same tra
 golden part, which none of them saw. Beside them stands logistic regression on the same frozen features: the better
 of two (C = 1, features as they are, or standardised). Takes about half an hour on two cores.
 
-Claims, of means over the seeds: with frozen encoders the network is nowhere worse than the regression; tuning the text
-encoder is better than frozen on hateful_text; with motion the network is better than the regression on
+Claims, of means over the seeds: with frozen encoders the network is nowhere worse than the regression; tuning the
+text encoder is better than frozen on hateful_text; with motion the network is better than the regression on
 physical_fight within surveillance; with captions removed at scoring time, AUC on visual policies stays within .01 of
 a model that was trained without captions, also where policies may read what is not their evidence.
 """
