@@ -169,6 +169,7 @@ def test_the_command_line_starts_a_process_for_each_device(swept: bool, tiny: li
     command = [sys.executable, "-m", "scripts.cli", *given, *(["-m", "seed=0,1"] if swept else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("train: 1 epochs on 32 items") == (2 if swept else 1)
     out = tmp_path / "outputs/tiny/train"
     runs = [out / "0", out / "1"] if swept else [out]
     for folder in runs:
