@@ -7,8 +7,8 @@ Shapes: B batch, T frames, L tokens, M mels, K places of a spectrogram, P polici
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.errors import InputError
-from data.media import Frames, MediaError, load_frames
+from data.media import MediaError, load_frames, load_log_mel
 from data.preprocessing import Preprocessing
 from data.shards.opening import register
+from data.sound import padded_log_mels
 from data.text import compose_text, tokenize
 
 register()  # worker processes that are spawned, not forked, open names into shards too
+
+
+Read = TypeVar("Read")
 
 
 def texts_of(items: pl.DataFrame) -> list[str]:
@@ -41,6 +45,7 @@ class Sample:
         frame_features: float32 [T, D].
         times: float32 [T], seconds since the first frame; T is 0 without media or an encoder that reads them.
         text: '' where there is none.
+        log_mel: float32 [M, K]; K is 0 without sound.
         vectors: float32 [D] by name of the encoder, of those that ran before; zeros where the item has none.
         present: by name, whether the item has what these and the encoders still to run read.
         labels: float32 [P], NaN where unknown.
@@ -53,6 +58,7 @@ class Sample:
     frame_features: npt.NDArray[np.float32] | None
     times: npt.NDArray[np.float32]
     text: str
+    log_mel: npt.NDArray[np.float32] | None
     vectors: dict[str, npt.NDArray[np.float32]]
     present: dict[str, bool]
     labels: npt.NDArray[np.float32]
@@ -78,6 +84,7 @@ class ItemDataset(Dataset[Sample]):
         p_violating: float32 [N, P], NaN where unknown; None for the labels themselves.
         preprocessing: of media that are decoded here.
         reads_frames: whether an encoder still wants pixels.
+        reads_sound: whether one still wants spectrograms.
         frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
         vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
             reads are absent, or have no row.
@@ -92,6 +99,7 @@ class ItemDataset(Dataset[Sample]):
         p_violating: npt.NDArray[np.float32] | None = None,
         preprocessing: Preprocessing,
         reads_frames: bool = True,
+        reads_sound: bool = False,
         frame_features: Mapping[str, Any] | None = None,
         vectors: Mapping[str, Mapping[str, Any]] | None = None,
         dims: Mapping[str, int] | None = None,
@@ -101,7 +109,8 @@ class ItemDataset(Dataset[Sample]):
         self.media_types = items["media_type"].to_list()
         self.texts = texts_of(items)
         self.labels, self.p_violating = labels, labels if p_violating is None else p_violating
-        self.preprocessing, self.reads_frames = preprocessing, reads_frames
+        self.preprocessing = preprocessing if reads_sound else replace(preprocessing, log_mel=None)
+        self.reads_frames, self.reads_sound = reads_frames, reads_sound
         self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
 
     def __len__(self) -> int:
@@ -109,17 +118,21 @@ class ItemDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         item_id = self.item_ids[index]
-        frames, frame_features, times = None, None, np.zeros(0, np.float32)
+        frames, frame_features, times, log_mel = None, None, np.zeros(0, np.float32), None
         began = time.perf_counter()
         if self.reads_frames:
-            decoded = self._decoded(index)
-            frames, times = decoded.frames, decoded.times
-        decode_seconds = time.perf_counter() - began if self.reads_frames else 0.0
+            decoded = self._decoded(load_frames, index)
+            frames, times, log_mel = decoded.frames, decoded.times, decoded.log_mel
+        elif self.reads_sound:
+            log_mel = self._decoded(load_log_mel, index)
+        decode_seconds = time.perf_counter() - began if self.reads_frames or self.reads_sound else 0.0
         if self.frame_features is not None:
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
         vectors = {name: self._vector(name, item_id) for name in self.vectors}
         present = {"clip": bool((np.diff(times) > 0).any()), "text": bool(self.texts[index])}
+        if log_mel is not None:
+            present["audio"] = log_mel.shape[1] > 0
         present |= {name: vector is not None for name, vector in vectors.items()}
         filled = {
             name: np.zeros(self.dims[name], np.float32) if vector is None else vector
@@ -130,6 +143,7 @@ class ItemDataset(Dataset[Sample]):
             frame_features,
             times,
             self.texts[index],
+            log_mel,
             filled,
             present,
             self.labels[index],
@@ -138,9 +152,9 @@ class ItemDataset(Dataset[Sample]):
             decode_seconds,
         )
 
-    def _decoded(self, index: int) -> Frames:
+    def _decoded(self, load: Callable[[list[str], str, Preprocessing], Read], index: int) -> Read:
         try:
-            return load_frames(self.media[index], self.media_types[index], self.preprocessing)
+            return load(self.media[index], self.media_types[index], self.preprocessing)
         except MediaError as error:
             raise MediaBrokeError(
                 f"item {self.item_ids[index]!r}, {', '.join(self.media[index])}: {error}. It could be read when the "
@@ -164,6 +178,8 @@ class Batch:
         frame_times: float32 [B, T].
         token_ids: int64 [B, L].
         token_mask: bool [B, L].
+        log_mel: float32 [B, M, K].
+        audio_mask: bool [B, K].
         vectors: float32 [B, D] by name of the encoder, of those that ran before.
         present: bool [B] by name, as of `Sample`.
         labels: float32 [B, P], NaN where unknown.
@@ -178,6 +194,8 @@ class Batch:
     frame_times: Tensor
     token_ids: Tensor | None
     token_mask: Tensor | None
+    log_mel: Tensor | None
+    audio_mask: Tensor | None
     vectors: dict[str, Tensor]
     present: dict[str, Tensor]
     labels: Tensor
@@ -204,7 +222,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Collate:
-    """Joins samples into a batch; T and L are those of the longest item, and at least 1.
+    """Joins samples into a batch; T, L and K are those of the longest item, and at least 1.
 
     Attributes:
         tokenizer: None where the model reads no raw text.
@@ -226,6 +244,10 @@ class Collate:
         if self.tokenizer is not None:
             texts = [sample.text for sample in samples]
             token_ids, token_mask = tokenize(self.tokenizer, texts, self.preprocessing.max_tokens)
+        log_mel = audio_mask = None
+        log_mels = [sample.log_mel for sample in samples if sample.log_mel is not None]
+        if log_mels:
+            log_mel, audio_mask = padded_log_mels(log_mels)
         return Batch(
             frames=_padded([sample.frames for sample in samples], num_frames),
             frame_features=_padded([sample.frame_features for sample in samples], num_frames),
@@ -233,6 +255,8 @@ class Collate:
             frame_times=torch.from_numpy(times_BT),
             token_ids=None if token_ids is None else torch.from_numpy(token_ids),
             token_mask=None if token_mask is None else torch.from_numpy(token_mask),
+            log_mel=None if log_mel is None else torch.from_numpy(log_mel),
+            audio_mask=None if audio_mask is None else torch.from_numpy(audio_mask),
             vectors={
                 name: torch.from_numpy(np.stack([sample.vectors[name] for sample in samples]))
                 for name in samples[0].vectors

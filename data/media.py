@@ -1,10 +1,11 @@
-"""Photos and clips of an item decoded to frames of one size: the only way from files to pixels.
+"""Photos and clips of an item decoded to frames of one size, and the sound of clips to spectrograms: the only way
+from files to what a model sees and hears.
 
 Training and serving share it: a release carries this file and the ones it stands on (data.preprocessing, data.photo,
-data.clip and what that stands on) inside its predict.py. They import the standard library, numpy, Pillow and PyAV
-alone. Tokens are in data.text.
+data.clip, data.sound and what they stand on) inside its predict.py. They import the standard library, numpy, Pillow
+and PyAV alone. Tokens are in data.text.
 
-Shapes: T frames, H height, W width.
+Shapes: T frames, H height, W width, M mels, K places in time.
 """
 
 import io
@@ -21,21 +22,24 @@ from PIL import Image
 from data.clip import decode_clip
 from data.photo import decode_photo
 from data.preprocessing import MediaError, Preprocessing, reason_of
+from data.sound import decode_sound, log_mel_of
 
-__all__ = ["Frames", "MediaError", "Preprocessing", "load_frames"]
+__all__ = ["Frames", "MediaError", "Preprocessing", "load_frames", "load_log_mel"]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What a model sees of one item.
+    """What a model sees, and hears, of one item.
 
     Attributes:
         frames: uint8 [T, 3, H, W], RGB. T is 0 for an item without media.
         times: float32 [T], seconds since the first frame of the clip; 0 for photos.
+        log_mel: float32 [M, K]; K is 0 without sound. None where preprocessing asks for none.
     """
 
     frames: npt.NDArray[np.uint8]
     times: npt.NDArray[np.float32]
+    log_mel: npt.NDArray[np.float32] | None = None
 
 
 def load_frames(media: Sequence[str], media_type: str, preprocessing: Preprocessing, *, place: float = 0.5) -> Frames:
@@ -45,7 +49,7 @@ def load_frames(media: Sequence[str], media_type: str, preprocessing: Preprocess
         media: paths or fsspec URLs: one clip, or one or more photos (of a carousel longer than `num_frames` an
             evenly spaced subset is read).
         media_type: "photo" or "video".
-        preprocessing: size, number of frames and which, limits.
+        preprocessing: size, number of frames and which, limits, and whether there is sound.
         place: of dense frames in their part of a clip, 0 at its start, 1 at its end; the middle but in training.
 
     Returns:
@@ -68,7 +72,27 @@ def load_frames(media: Sequence[str], media_type: str, preprocessing: Preprocess
     frames = np.zeros((len(images), 3, preprocessing.height, preprocessing.width), dtype=np.uint8)
     for index, image in enumerate(images):
         frames[index] = np.asarray(image).transpose(2, 0, 1)
-    return Frames(frames, np.asarray(times, dtype=np.float32))
+    log_mel = None if preprocessing.log_mel is None else load_log_mel(media, media_type, preprocessing)
+    return Frames(frames, np.asarray(times, dtype=np.float32), log_mel)
+
+
+def load_log_mel(media: Sequence[str], media_type: str, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """The spectrogram [M, K] of an item's sound; K is 0 for photos and for clips without a sound track.
+
+    Args:
+        media: as of `load_frames`.
+        media_type: likewise.
+        preprocessing: with `log_mel`.
+
+    Raises:
+        MediaError: a file is missing or too large, or its sound cannot be decoded.
+    """
+    settings, seconds = preprocessing.log_mel, preprocessing.audio_seconds
+    assert settings is not None
+    if media_type != "video" or len(media) != 1:
+        return np.zeros((settings.num_mels, 0), np.float32)
+    with _opened(media[0], preprocessing) as file:
+        return log_mel_of(decode_sound(file, seconds), settings, seconds)
 
 
 def _spread(available: int, wanted: int) -> list[int]:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.media import Frames
+from data.sound import padded_log_mels
 
-# N items, B batch, T frames, L tokens
+# N items, B batch, T frames, L tokens, M mels, K places in time
 
 TOKEN_STEP = 8
 """Texts are padded to a multiple of this: few shapes, and none that depends on the neighbours in a batch."""
@@ -24,6 +25,8 @@ class Batch:
         frame_times: float32 [B, T], seconds.
         token_ids: int64 [B, L].
         token_mask: bool [B, L].
+        log_mel: float32 [B, M, K]; None for a model that reads no sound.
+        audio_mask: bool [B, K], likewise.
     """
 
     frames: NDArray[np.uint8]
@@ -31,10 +34,13 @@ class Batch:
     frame_times: NDArray[np.float32]
     token_ids: NDArray[np.int64]
     token_mask: NDArray[np.bool_]
+    log_mel: NDArray[np.float32] | None = None
+    audio_mask: NDArray[np.bool_] | None = None
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Input name to array, in the contract's order."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in named.items() if array is not None}
 
 
 def collate(
@@ -50,7 +56,8 @@ def collate(
     """Pad B items to one shape.
 
     Args:
-        clips: the frames of each item; an item without frames has T = 0.
+        clips: what there is to see and hear of each item; an item without frames has T = 0. Either all have
+            `log_mel`, or none.
         token_ids_BL: tokens of each item, real ones first.
         token_mask_BL: True where a token is real.
         size: height and width in pixels, for items without frames.
@@ -73,7 +80,10 @@ def collate(
     given = min(width, token_ids_BL.shape[1])
     token_mask[:, :given] = token_mask_BL[:, :given]
     token_ids[token_mask] = token_ids_BL[:, :given][token_mask_BL[:, :given]]
-    return Batch(frames, frame_mask, frame_times, token_ids, token_mask)
+    log_mels = [clip.log_mel for clip in clips if clip.log_mel is not None]
+    assert len(log_mels) in (0, len(clips)), "some items were decoded with sound and some without"
+    sound = padded_log_mels(log_mels) if log_mels else (None, None)
+    return Batch(frames, frame_mask, frame_times, token_ids, token_mask, *sound)
 
 
 def padded_tokens(count: int, max_tokens: int) -> int:

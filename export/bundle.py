@@ -14,6 +14,7 @@ MODULES = (
     "data.clip_frames",
     "data.clip_pixels",
     "data.clip",
+    "data.sound",
     "data.media",
     "data.text",
     "export.batch",

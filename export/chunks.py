@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError
 from data.media import Frames, MediaError, Preprocessing, load_frames
+from data.sound import PLACES_PER_SECOND
 from data.text import compose_text, tokenize
 from export.batch import collate, groups_of_one_shape
 from export.runtimes import Runtime
@@ -49,8 +50,10 @@ def cut(items: pl.DataFrame, size: int) -> list[Chunk]:
 
 
 def chunk_size(preprocessing: Preprocessing) -> int:
-    """Items a chunk, such that their frames fit into memory even if all of them are clips."""
+    """Items a chunk, such that their frames and sound fit into memory even if all of them are clips."""
     item_bytes = preprocessing.most_frames * 3 * preprocessing.height * preprocessing.width
+    if preprocessing.log_mel is not None:
+        item_bytes += preprocessing.log_mel.num_mels * preprocessing.audio_seconds * PLACES_PER_SECOND * 4
     return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // item_bytes))
 
 

@@ -42,8 +42,13 @@ class Contract(Strict):
     outputs: list[TensorContract]
 
 
-def contract_of(*, height: int, width: int, vocabulary_size: int, pad_token_id: int, policy_count: int) -> Contract:
-    """The contract of a model; frames, tokens, batch and bands are free, and at least 1 but for bands."""
+def contract_of(
+    *, height: int, width: int, vocabulary_size: int, pad_token_id: int, policy_count: int, num_mels: int = 0
+) -> Contract:
+    """The contract of a model; frames, tokens, time, batch and bands are free, and at least 1 but for bands.
+
+    A model that reads no sound, `num_mels` 0, has no inputs for it.
+    """
 
     def tensor(
         name: str,
@@ -66,6 +71,17 @@ def contract_of(*, height: int, width: int, vocabulary_size: int, pad_token_id: 
     clip = {"batch": -1, "frames": -1}
     words = {"batch": -1, "tokens": -1}
     scores = {"batch": -1, "policies": policy_count}
+    sound = {"batch": -1, "time": -1}
+    heard = [
+        tensor(
+            "log_mel",
+            "FP32",
+            {"batch": -1, "mels": num_mels, "time": -1},
+            "spectrogram by preprocess.json; what is beyond its audio_seconds is not heard",
+            padding=0,
+        ),
+        tensor("audio_mask", "BOOL", sound, "true where there is sound; all false: no audio", padding=False),
+    ]
     picture = {**clip, "channels": 3, "height": height, "width": width}
     return Contract(
         schema="setpoint/contract/v1",
@@ -76,6 +92,7 @@ def contract_of(*, height: int, width: int, vocabulary_size: int, pad_token_id: 
             tensor("frame_times", "FP32", clip, "seconds since the first frame; 0 for photos", padding=0),
             tensor("token_ids", "INT64", words, "text as tokens", (0, vocabulary_size - 1), pad_token_id),
             tensor("token_mask", "BOOL", words, "true where a token is real; all false: no text", padding=False),
+            *(heard if num_mels else []),
         ],
         outputs=[
             tensor("logits", "FP32", scores, "raw score per policy; thresholds compare these"),

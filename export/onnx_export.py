@@ -19,14 +19,6 @@ from export.graph import ServingGraph
 
 # B batch, T frames, L tokens, P policies
 
-INPUT_NAMES = ("frames", "frame_mask", "frame_times", "token_ids", "token_mask")
-FREE_AXES = {
-    "frames": {0: "batch", 1: "frames"},
-    "frame_mask": {0: "batch", 1: "frames"},
-    "frame_times": {0: "batch", 1: "frames"},
-    "token_ids": {0: "batch", 1: "tokens"},
-    "token_mask": {0: "batch", 1: "tokens"},
-}
 LARGEST_FILE = 2**31 - 2**24
 """Protobuf's limit of 2 GiB, less what the graph itself may take."""
 
@@ -51,9 +43,7 @@ def export_onnx(network: nn.Module, contract: Contract, *, opset: int = 20) -> o
             f"the network holds {size / 1e9:.1f} GB of weights and one ONNX file at most 2 GiB; "
             "choose smaller encoders (weights beside the ONNX file are not supported)"
         )
-    sizes = {tensor.name: tensor.shape for tensor in contract.inputs}
-    height, width = sizes["frames"][-2:]
-    program = _traced(ServingGraph(network), example_inputs(height, width), opset)
+    program = _traced(ServingGraph(network), contract, opset)
     model = without_origin(program)
     model = append_decision_head(model, contract.outputs[0].shape[-1])
     onnx.checker.check_model(model, full_check=True)
@@ -69,18 +59,33 @@ def save_onnx(model: onnx.ModelProto, path: str | Path) -> None:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def example_inputs(height: int, width: int) -> tuple[Tensor, ...]:
-    """Inputs to trace with: batch 3, 2 frames, 5 tokens.
+def example_inputs(contract: Contract) -> dict[str, Tensor]:
+    """Inputs to trace with, by name: batch 3, 2 frames, 5 tokens, 6 places of sound.
 
     Different sizes, none of them 1: torch.export takes equal sizes for one axis, and a size of 1 for a constant.
     """
     generator = torch.Generator().manual_seed(0)
-    frames = torch.randint(0, 256, (3, 2, 3, height, width), generator=generator, dtype=torch.uint8)
-    frame_mask = torch.tensor([[True, True], [True, False], [False, False]])
-    frame_times = torch.tensor([[0.0, 0.5], [0.0, 0.0], [0.0, 0.0]])
-    token_ids = torch.randint(0, 2, (3, 5), generator=generator)
-    token_mask = torch.arange(5)[None, :] < torch.tensor([5, 0, 3])[:, None]
-    return frames, frame_mask, frame_times, token_ids, token_mask
+    sizes = {tensor.name: tensor.shape for tensor in contract.inputs}
+    height, width = sizes["frames"][-2:]
+    example = {
+        "frames": torch.randint(0, 256, (3, 2, 3, height, width), generator=generator, dtype=torch.uint8),
+        "frame_mask": torch.tensor([[True, True], [True, False], [False, False]]),
+        "frame_times": torch.tensor([[0.0, 0.5], [0.0, 0.0], [0.0, 0.0]]),
+        "token_ids": torch.randint(0, 2, (3, 5), generator=generator),
+        "token_mask": torch.arange(5)[None, :] < torch.tensor([5, 0, 3])[:, None],
+    }
+    if "log_mel" in sizes:
+        example["log_mel"] = torch.randn((3, sizes["log_mel"][1], 6), generator=generator)
+        example["audio_mask"] = torch.arange(6)[None, :] < torch.tensor([6, 4, 0])[:, None]
+    return example
+
+
+def free_axes(contract: Contract) -> dict[str, dict[int, str]]:
+    """The axes of each input whose size is the caller's choice, by their place."""
+    return {
+        tensor.name: {place: name for place, name in enumerate(tensor.axes) if tensor.shape[place] == -1}
+        for tensor in contract.inputs
+    }
 
 
 def without_origin(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -97,26 +102,27 @@ def without_origin(model: onnx.ModelProto) -> onnx.ModelProto:
     return stripped
 
 
-def _traced(graph: ServingGraph, example: tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
+def _traced(graph: ServingGraph, contract: Contract, opset: int) -> onnx.ModelProto:
+    example = example_inputs(contract)
     try:
         with warnings.catch_warnings(), _quiet("torch.onnx"), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 graph,
-                example,
+                tuple(example.values()),
                 dynamo=True,
                 opset_version=opset,
                 external_data=False,
                 optimize=True,
                 verbose=False,
-                input_names=list(INPUT_NAMES),
+                input_names=list(example),
                 output_names=[LOGITS],
-                dynamic_shapes=FREE_AXES,
+                dynamic_shapes=free_axes(contract),
             )
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:REASON_LENGTH]
         raise InputError(
-            f"this network cannot be exported to ONNX opset {opset} with free batch, frames and tokens; "
+            f"this network cannot be exported to ONNX opset {opset} with free batch, frames, tokens and time; "
             f"choose other encoders, or another opset. The exporter says: {reason}"
         ) from error
     assert program is not None

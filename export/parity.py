@@ -4,7 +4,7 @@ Whether decisions agree is another question, asked on the golden set when a rele
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from pydantic import Field
 from data.errors import InputError
 from data.media import Frames, MediaError, load_frames
 from data.policy import Strict
+from data.sound import SAMPLE_RATE, log_mel_of
 from data.text import compose_text, tokenize
 from export.batch import Batch, collate
 from export.runtimes import Outputs, Runtime
@@ -91,13 +92,14 @@ def read_samples(runtime: Runtime, items: pl.DataFrame, count: int) -> Samples:
 
 def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch]:
     """The samples as they are, then recombined: batches of 1, 2, 3 and 7, few and many frames, short and long
-    texts, and rows without visual, without text and without either.
+    texts and sounds, and rows without visual, without text, without sound and without any.
     """
     settings = runtime.preprocessing
     size = max(BATCH_SIZES)
     for first in range(0, len(samples.clips), size):
         rows = range(first, min(first + size, len(samples.clips)))
         yield _batch(runtime, [samples.clips[row] for row in rows], [samples.texts[row] for row in rows])
+    sounds = _sounds(runtime, samples)
     everything = " ".join(text for text in samples.texts if text) or "no item has a text"
     frame_counts = sorted({1, min(2, settings.num_frames), settings.num_frames})
     for batch_size in BATCH_SIZES:
@@ -111,6 +113,12 @@ def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch
                 clips[1], texts[2] = _no_frames(settings.height, settings.width), ""
             if batch_size > 3:
                 clips[3], texts[3] = clips[1], ""
+            if sounds:
+                # Whole in some rows, cut in others, none in every third; the only row of a batch has some.
+                clips = [
+                    replace(clip, log_mel=_cut(sounds[row % len(sounds)], batch_size + row))
+                    for row, clip in enumerate(clips)
+                ]
             yield _batch(runtime, clips, texts)
 
 
@@ -193,6 +201,21 @@ def _clip_of(samples: Samples, first: int, num_frames: int) -> Frames:
         row += 1
     times = (np.arange(num_frames) / 2).astype(np.float32)
     return Frames(np.stack(frames), times)
+
+
+def _sounds(runtime: Runtime, samples: Samples) -> list[NDArray[np.float32]]:
+    """Spectrograms of the samples; of noise where none of them has sound, and none where the model reads none."""
+    settings = runtime.preprocessing
+    if settings.log_mel is None:
+        return []
+    heard = [clip.log_mel for clip in samples.clips if clip.log_mel is not None and clip.log_mel.shape[1]]
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, settings.audio_seconds * SAMPLE_RATE).astype(np.float32)
+    return heard or [log_mel_of(noise, settings.log_mel, settings.audio_seconds)]
+
+
+def _cut(log_mel: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+    length = log_mel.shape[1]
+    return log_mel[:, : [length, max(1, length // 3), 0][(number - 1) % 3]]
 
 
 def _no_frames(height: int, width: int) -> Frames:

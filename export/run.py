@@ -61,12 +61,14 @@ def export(
     reference = TorchRuntime(checkpoint, threads=threads)
     trained = reference.trained
     samples = read_samples(reference, items, parity_items)
+    log_mel = trained.preprocessing.log_mel
     contract = contract_of(
         height=trained.preprocessing.height,
         width=trained.preprocessing.width,
         vocabulary_size=max(1, reference.tokenizer.get_vocab_size()),
         pad_token_id=reference.pad_token_id,
         policy_count=len(trained.policies),
+        num_mels=0 if log_mel is None else log_mel.num_mels,
     )
     graph = export_onnx(trained.network, contract, opset=opset)
     with atomic_folder(out) as folder:

@@ -125,7 +125,7 @@ class TorchRuntime:
         import torch  # noqa: PLC0415
 
         with torch.inference_mode():
-            logits = self.trained.network(*(torch.from_numpy(array) for array in batch.arrays().values()))
+            logits = self.trained.network(**{name: torch.from_numpy(held) for name, held in batch.arrays().items()})
         logits_BP = logits.float().numpy()
         return Outputs(logits_BP, *undecided(logits_BP.shape[1]).apply(logits_BP))
 

@@ -1,12 +1,13 @@
 """Putting a network together from settings: encoders by their source, or from what a checkpoint says of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from data.errors import InputError
 from data.policy import Policy
 from data.preprocessing import Preprocessing
+from train.encoders.audio import AudioEncoder, build_audio_encoder, load_audio_encoder
 from train.encoders.clip import ClipEncoder, build_clip_encoder, load_clip_encoder
 from train.encoders.describing import Encoder, MediaEncoder, describe, feature_dim
 from train.encoders.image import ImageEncoder, build_image_encoder, load_image_encoder
@@ -20,11 +21,13 @@ LOADERS: dict[str, Callable[..., Encoder]] = {
     "image": load_image_encoder,
     "clip": load_clip_encoder,
     "text": load_text_encoder,
+    "audio": load_audio_encoder,
 }
 BUILDERS: dict[str, Callable[[dict[str, Any]], Encoder]] = {
     "image": build_image_encoder,
     "clip": build_clip_encoder,
     "text": build_text_encoder,
+    "audio": build_audio_encoder,
 }
 
 
@@ -35,6 +38,7 @@ class Encoders:
     image: ImageEncoder | None = None
     clip: ClipEncoder | None = None
     text: TextEncoder | None = None
+    audio: AudioEncoder | None = None
 
     @property
     def by_name(self) -> dict[str, Encoder]:
@@ -52,8 +56,8 @@ class Encoders:
         return {name: describe(encoder) for name, encoder in self.by_name.items()}
 
 
-def load_encoders(model: ModelSettings) -> Encoders:
-    """Load pretrained encoders, in evaluation mode.
+def load_encoders(model: ModelSettings, *, audio_seconds: int = Preprocessing.audio_seconds) -> Encoders:
+    """Load pretrained encoders, in evaluation mode; `audio_seconds` is the longest sound that will be heard.
 
     Raises:
         InputError: a source cannot be loaded, or all encoders are left out.
@@ -61,10 +65,25 @@ def load_encoders(model: ModelSettings) -> Encoders:
     if not model.encoders:
         raise InputError(f"model.{', model.'.join(ENCODERS)} are all null: expected at least one encoder")
     keep_freed_memory()
-    return Encoders(**{name: _load(name, settings) for name, settings in model.encoders.items()})  # type: ignore[arg-type]
+    made: dict[str, Any] = {name: _load(name, settings, audio_seconds) for name, settings in model.encoders.items()}
+    return Encoders(**made)
 
 
-def rebuild_encoders(model: ModelSettings, described: dict[str, Any]) -> Encoders:
+def hearing(preprocessing: Preprocessing, encoders: Encoders) -> Preprocessing:
+    """The preprocessing with the spectrogram that the audio encoder was trained on, if there is one.
+
+    Raises:
+        InputError: the settings ask for another.
+    """
+    log_mel = None if encoders.audio is None else encoders.audio.log_mel
+    if preprocessing.log_mel not in (None, log_mel):
+        raise InputError(
+            f"preprocessing.log_mel = {preprocessing.log_mel}: leave it out, model.audio says what it is ({log_mel})"
+        )
+    return replace(preprocessing, log_mel=log_mel)
+
+
+def rebuild_encoders(model: ModelSettings, described: dict[str, Any], preprocessing: Preprocessing) -> Encoders:
     """The encoders of a checkpoint: fully tuned ones empty, to be filled; others, that adapters may go on, from their
     source.
 
@@ -76,13 +95,15 @@ def rebuild_encoders(model: ModelSettings, described: dict[str, Any]) -> Encoder
         if settings.tune == "full":
             made[name] = BUILDERS[name](described[name])
         else:
-            made[name] = _load(name, settings, pool=described[name]["pool"])
+            made[name] = _load(name, settings, preprocessing.audio_seconds, pool=described[name]["pool"])
             _check_digest(settings.source, made[name], described[name]["digest"])
     return Encoders(**made)
 
 
-def _load(name: str, settings: EncoderSettings, **replaced: Any) -> Encoder:
+def _load(name: str, settings: EncoderSettings, audio_seconds: int, **replaced: Any) -> Encoder:
     options = settings.model_dump(include={"pool", "layers", "mean", "std"})
+    if name == "audio":
+        options["audio_seconds"] = audio_seconds
     return LOADERS[name](settings.source, **{**options, **replaced})
 
 

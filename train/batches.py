@@ -39,6 +39,7 @@ def loader(
         p_violating=part.p_violating,
         preprocessing=preprocessing,
         reads_frames=bool(still_runs & {"image", "clip"}),
+        reads_sound="audio" in still_runs,
         frame_features=None if "image" in still_runs else encoded.frames,
         vectors={name: rows for name, rows in encoded.vectors.items() if name not in still_runs},
         dims=network.dims,

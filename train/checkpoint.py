@@ -92,7 +92,7 @@ def load_checkpoint(path: str | Path) -> TrainedModel:
     content = read_checkpoint(path)
     record = record_of(content, path)
     preprocessing = Preprocessing.from_dict(record.preprocessing)
-    encoders = rebuild_encoders(record.model, record.encoders)
+    encoders = rebuild_encoders(record.model, record.encoders, preprocessing)
     network = build_network(record.model, encoders, record.policies, preprocessing)
     add_all_adapters(network, record.model)
     weights = {name.removeprefix(NETWORK): held for name, held in content["state_dict"].items()}

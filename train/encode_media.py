@@ -5,18 +5,20 @@ Shapes: N images or clips, T frames, D features.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 
-from data.media import Frames, MediaError, load_frames
+from data.media import Frames, MediaError, load_frames, load_log_mel
 from data.preprocessing import Preprocessing
 from data.progress import tracked
 from data.shards.names import ShardError
+from train.encoders.audio import AudioEncoder
 from train.encoders.clip import ClipEncoder
 from train.encoders.describing import MediaEncoder, describe
 from train.encoders.image import ImageEncoder
@@ -39,7 +41,7 @@ class Quarantined:
 class EncodedMedia:
     """Features by the encoder's name and the item_id, and the items that have none because they cannot be read.
 
-    An encoder of clips has no row, or an empty one, for an item in which no time passes.
+    An encoder of clips or sound has no row, or an empty one, for an item in which no time passes or that is silent.
     """
 
     rows: dict[str, dict[str, Rows]]
@@ -90,7 +92,7 @@ def encode_media(
 
     def decode(key: str) -> Frames | MediaError:
         try:
-            return load_frames(wanted[key].media, wanted[key].media_type, preprocessing)
+            return _decoded(wanted[key], preprocessing)
         except MediaError as error:
             return error
 
@@ -119,6 +121,17 @@ def encode_media(
     )
 
 
+def _decoded(item: _Wanted, preprocessing: Preprocessing) -> Frames:
+    """What the encoders of an item want of it, and no more."""
+    if item.names == ["audio"]:
+        nothing = np.zeros((0, 3, preprocessing.height, preprocessing.width), np.uint8)
+        log_mel = load_log_mel(item.media, item.media_type, preprocessing)
+        return Frames(nothing, np.zeros(0, np.float32), log_mel)
+    if "audio" not in item.names:
+        preprocessing = replace(preprocessing, log_mel=None)
+    return load_frames(item.media, item.media_type, preprocessing)
+
+
 def _keys_of(items: pl.DataFrame) -> tuple[dict[str, str], list[Quarantined]]:
     """The key of each item's media by item_id, and the items whose files cannot be opened."""
     keys, unopened = {}, []
@@ -137,9 +150,14 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _cache(encoder: MediaEncoder, preprocessing: Preprocessing, cache_dir: Path) -> FeatureCache:
-    made_by = {"preprocessing": preprocessing.to_dict(), "encoder": describe(encoder)}
-    made_by["preprocessing"].pop("max_tokens")
-    return FeatureCache(cache_dir, made_by)
+    """The cache of an encoder: by what its features hang on, and nothing else."""
+    if isinstance(encoder, AudioEncoder):
+        names = ("audio_seconds", "log_mel", "clip_decoder")
+        read_by = {name: value for name, value in preprocessing.to_dict().items() if name in names}
+    else:
+        read_by = replace(preprocessing, log_mel=None).to_dict()
+        read_by.pop("max_tokens")
+    return FeatureCache(cache_dir, {"preprocessing": read_by, "encoder": describe(encoder)})
 
 
 def _reads(name: str, media_type: str) -> bool:
@@ -149,7 +167,7 @@ def _reads(name: str, media_type: str) -> bool:
 def _encode(encoder: MediaEncoder, items: Sequence[Frames], device: torch.device) -> list[Rows]:
     if isinstance(encoder, ImageEncoder):
         return _encode_frames(encoder, items, device)
-    return _encode_clips(encoder, items, device)
+    return _encode_vectors(encoder, items, device)
 
 
 def _encode_frames(encoder: ImageEncoder, items: Sequence[Frames], device: torch.device) -> list[Rows]:
@@ -164,14 +182,22 @@ def _encode_frames(encoder: ImageEncoder, items: Sequence[Frames], device: torch
     return [Rows(features, item.times) for features, item in zip(np.split(features_ND, ends), items, strict=True)]
 
 
-def _encode_clips(encoder: ClipEncoder, items: Sequence[Frames], device: torch.device) -> list[Rows]:
-    features: dict[int, np.ndarray[Any, Any]] = {}
+def _encode_vectors(encoder: ClipEncoder | AudioEncoder, items: Sequence[Frames], device: torch.device) -> list[Rows]:
+    """One vector for each item that has what the encoder reads, and no row for the others."""
+    features: dict[int, npt.NDArray[np.float32]] = {}
     with torch.inference_mode():
         for place, item in enumerate(items):
-            if (np.diff(item.times) > 0).any():
-                frames = torch.from_numpy(item.frames).unsqueeze(0).to(device)
-                mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=device)
-                features[place] = encoder(frames, mask).float().cpu().numpy()
+            if isinstance(encoder, AudioEncoder):
+                assert item.log_mel is not None
+                given, places = torch.from_numpy(item.log_mel), item.log_mel.shape[1]
+            else:
+                given, places = (
+                    torch.from_numpy(item.frames),
+                    len(item.times) if (np.diff(item.times) > 0).any() else 0,
+                )
+            if places:
+                mask = torch.ones((1, places), dtype=torch.bool, device=device)
+                features[place] = encoder(given.unsqueeze(0).to(device), mask).float().cpu().numpy()
     nothing = np.zeros((0, next(iter(features.values())).shape[1] if features else 0), np.float32)
     return [
         Rows(found, np.zeros(len(found), np.float32))

@@ -46,13 +46,16 @@ def _vector(name: str, batch: Batch, network: MultimodalClassifier) -> Tensor:
         assert batch.token_mask is not None
         features_BD: Tensor = encoder(batch.token_ids, batch.token_mask)
         return features_BD
-    assert name == "clip"
-    assert batch.frames is not None
+    given = (batch.frames, batch.frame_mask) if name == "clip" else (batch.log_mel, batch.audio_mask)
     has_B = batch.present[name]
     if not has_B.any():
         # One item all the same: every process of several must reach every weight that trains.
         has_B = has_B.clone()
         has_B[0] = True
-    encoded_ND = encoder(batch.frames[has_B], batch.frame_mask[has_B])
+    read = []
+    for tensor in given:
+        assert tensor is not None
+        read.append(tensor[has_B])
+    encoded_ND = encoder(*read)
     empty_BD = batch.frame_times.new_zeros(len(has_B), network.dims[name])
     return empty_BD.masked_scatter(has_B.unsqueeze(1), encoded_ND.float())

@@ -37,8 +37,21 @@ class _Moments:
     is_first: bool
 
 
+class _Arrival(Callback):
+    """The moment at which a batch is there; the first of the callbacks."""
+
+    def __init__(self, monitor: "ThroughputMonitor") -> None:
+        self.monitor = monitor
+        self.moment: Any = None
+
+    def on_train_batch_start(self, *given: Any) -> None:
+        """The batch is here."""
+        del given
+        self.moment = self.monitor.clock.now()
+
+
 class ThroughputMonitor(Callback):
-    """Measures training steps; the last of the callbacks, so that what others do counts as computing.
+    """Measures training steps. `watch` puts it around the other callbacks: what they do counts as computing.
 
     A step begins where the one before it ended. Validation, checkpoints between epochs and the first step of a
     process, in which libraries warm up, are left out.
@@ -53,16 +66,23 @@ class ThroughputMonitor(Callback):
         self.clock = WallClock()
         self.first_step = 0
         self.flops_per_item: float | None = None
+        self._arrival = _Arrival(self)
         self._pending: deque[_Moments] = deque()
         self._counter: StepFlops | None = None
         self._mark: Any = None
         self._is_first, self._seen = True, 0
 
+    def watch(self, trainer: lightning.Trainer) -> None:
+        """Join a trainer, whose own order of callbacks knows no first and last."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, self._arrival)
+        callbacks.append(self)
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log the counts, look at the loader and the device."""
         loader: Any = trainer.train_dataloader
         self.num_workers = int(getattr(loader, "num_workers", 0))
-        self.watch = StarvationWatch(num_workers=self.num_workers, num_cores=_num_cores())
+        self.starvation = StarvationWatch(num_workers=self.num_workers, num_cores=_num_cores())
         self.peak = None
         if pl_module.device.type == "cuda":
             self.clock = GpuClock()
@@ -85,9 +105,8 @@ class ThroughputMonitor(Callback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """The batch is here."""
+        """Count the FLOPs of one step."""
         del trainer, pl_module, batch, batch_idx
-        self._arrived = self.clock.now()
         if self.peak is not None and self._seen == COUNTED_STEP:
             self._counter = StepFlops()
             self._counter.start()
@@ -108,7 +127,7 @@ class ThroughputMonitor(Callback):
             self.flops_per_item = self._counter.stop() / items
             self._counter = None
         elif self._seen:
-            moments = _Moments(self._mark, self._arrived, end, items, batch.decode_seconds, self._is_first)
+            moments = _Moments(self._mark, self._arrival.moment, end, items, batch.decode_seconds, self._is_first)
             self._pending.append(moments)
         self._seen += 1
         self._mark, self._is_first = end, False
@@ -149,7 +168,7 @@ class ThroughputMonitor(Callback):
             )
             self.total, self.since_log = self.total + step, self.since_log + step
             # At the start of an epoch workers fill their queues: no more of them would change that.
-            warning = None if one.is_first else self.watch.add(step)
+            warning = None if one.is_first else self.starvation.add(step)
             if warning is not None:
                 _say(warning)
 

@@ -15,7 +15,7 @@ from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import Encoders, build_network, load_encoders
+from train.assemble import Encoders, build_network, hearing, load_encoders
 from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
@@ -128,7 +128,9 @@ def train(
         )
         parts = streamed.parts
 
-    encoders = load_encoders(model)
+    encoders = load_encoders(model, audio_seconds=preprocessing.audio_seconds)
+    preprocessing = hearing(preprocessing, encoders)
+    config["preprocessing"] = preprocessing.to_dict()
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
     network = build_network(model, encoders, all_policies, preprocessing)
     check_tuning(network, model)
@@ -198,7 +200,7 @@ def train(
         write_quarantine(out / QUARANTINE, unreadable)
     labelled = count_known(labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
-    fit.callbacks.append(monitor)  # type: ignore[attr-defined]  # after those that Lightning puts last
+    monitor.watch(fit)
     with (
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
@@ -233,7 +235,7 @@ def train(
             *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
-            *_unread_evidence(all_policies),
+            *_unread_evidence(all_policies, model),
             *monitor.line(fit),
             *known_labels_table(labelled, len(labels)),
             *criterion.summary(),
@@ -288,9 +290,9 @@ def _metrics(num_epochs: int, keep: KeepBestAndLast) -> dict[str, Any]:
     }
 
 
-def _unread_evidence(policies: list[Policy]) -> list[str]:
-    deaf = [policy.policy_id for policy in policies if "audio" in policy.evidence]
-    return [f"audio is not read yet, though it is evidence for {', '.join(deaf)}"] if deaf else []
+def _unread_evidence(policies: list[Policy], model: ModelSettings) -> list[str]:
+    deaf = [policy.policy_id for policy in policies if "audio" in policy.evidence and model.audio is None]
+    return [f"model.audio is null, so sound is not read: it is evidence for {', '.join(deaf)}"] if deaf else []
 
 
 def _table(metrics: dict[str, PolicyMetrics]) -> list[str]:

@@ -62,6 +62,10 @@ class TextSettings(EncoderSettings):
     """The text encoder."""
 
 
+class AudioSettings(EncoderSettings):
+    """The encoder of sound."""
+
+
 class FusionSettings(Strict):
     """The fusion transformer; `num_layers` 0 leaves the linear part alone."""
 
@@ -78,13 +82,14 @@ class ModelSettings(Strict):
     image: ImageSettings | None
     clip: ImageSettings | None = None
     text: TextSettings | None
+    audio: AudioSettings | None = None
     fusion: FusionSettings = FusionSettings()
     respect_evidence: bool = True
 
     @property
     def encoders(self) -> dict[str, EncoderSettings]:
         """Settings of the encoders that the model has, by their name in `train.evidence.ENCODERS`."""
-        found = {"image": self.image, "clip": self.clip, "text": self.text}
+        found = {"image": self.image, "clip": self.clip, "text": self.text, "audio": self.audio}
         return {name: settings for name, settings in found.items() if settings is not None}
 
     @property

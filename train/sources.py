@@ -5,6 +5,7 @@
 
 import importlib.util
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +17,10 @@ import torch
 from tokenizers import Tokenizer
 
 from data.errors import InputError
+from data.preprocessing import LogMel
 
 PACKAGE_PREFIX = "package:"
+AST = "audio-spectrogram-transformer"
 # Packages that hold a bare state dict: the timm architecture it belongs to and the pixels it was trained on.
 # Their keys have other names than timm's, the tensors come in the same order.
 TIMM_STATE_DICTS = {
@@ -35,6 +38,7 @@ class Backbone:
         untrained_pooler: the checkpoint had no weights for the pooler; they are random.
         mean: of the pixels, each of RGB, on a scale of 0 to 1; None for text or where unknown.
         std: likewise.
+        log_mel: of an audio encoder, the spectrograms that it was trained on.
     """
 
     model: Any
@@ -42,6 +46,7 @@ class Backbone:
     untrained_pooler: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    log_mel: LogMel | None = None
 
 
 def load_image_backbone(source: str) -> Backbone:
@@ -73,6 +78,38 @@ def load_clip_backbone(source: str) -> Backbone:
     return Backbone(model, _config_of(model), mean=mean, std=std)
 
 
+def load_audio_backbone(source: str) -> Backbone:
+    """Load an Audio Spectrogram Transformer, or the encoder of a Whisper model.
+
+    Raises:
+        InputError: as of `load_image_backbone`; it is another kind of model, or does not say how sound is normalised.
+    """
+    from transformers import AutoConfig, FeatureExtractionMixin  # noqa: PLC0415
+
+    location = _location(source)
+    try:
+        with _quiet():
+            config = AutoConfig.from_pretrained(location)
+            settings: dict[str, Any] = {}
+            if config.model_type == AST:
+                settings, _ = FeatureExtractionMixin.get_feature_extractor_dict(location)
+    except (OSError, ValueError) as error:
+        raise InputError(_cannot_load(source, "its configuration", error)) from error
+    if config.model_type == "whisper":
+        model, _ = _load_model(location, source, tower="encoder")
+        return Backbone(model, _config_of(model), log_mel=LogMel("whisper", config.num_mel_bins))
+    if config.model_type != AST:
+        raise InputError(
+            f"model.audio.source = {source!r} is a {config.model_type!r} model; expected a Whisper model or an Audio "
+            "Spectrogram Transformer"
+        )
+    model, _ = _load_model(location, source)
+    mean, std = settings["mean"], settings["std"]
+    if not settings.get("do_normalize", True):
+        mean, std = 0.0, 0.5
+    return Backbone(model, _config_of(model), log_mel=LogMel("ast", config.num_mel_bins, mean, std))
+
+
 def load_tokenizer(source: str) -> Tokenizer:
     """The fast tokenizer that belongs to a text encoder, without truncation or padding of its own."""
     from transformers import AutoTokenizer  # noqa: PLC0415 (seconds to import)
@@ -97,12 +134,16 @@ def build_backbone(config: dict[str, Any]) -> Any:
     """The architecture of `Backbone.config`, its weights still random."""
     import transformers  # noqa: PLC0415
 
-    made: Any = getattr(transformers, config["architectures"][0], None)
+    wanted, settings = config["architectures"][0], transformers.AutoConfig.for_model(**config)
+    whole: Any = transformers.AutoModel
+    # Parts of models, such as the encoder of Whisper, are found beside the whole alone.
+    beside = sys.modules[whole._model_mapping[type(settings)].__module__]
+    made: Any = getattr(transformers, wanted, None) or getattr(beside, wanted, None)
     if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
-        raise InputError(f"this version of Transformers has no model {config['architectures'][0]!r}")
+        raise InputError(f"this version of Transformers has no model {wanted!r}")
     with _quiet():
         build: Any = made._from_config
-        return build(transformers.AutoConfig.for_model(**config), dtype=torch.float32)
+        return build(settings, dtype=torch.float32)
 
 
 def _config_of(model: Any) -> dict[str, Any]:

@@ -72,5 +72,6 @@ def dead_workers_explained() -> Iterator[None]:
         raise InputError(
             f"a worker that loads data died ({how}). They die mostly for want of memory, or of shared memory "
             "(/dev/shm): lower optim.num_workers or optim.batch_size, or give the container more (docker run "
-            "--shm-size). The same command continues the run"
+            "--shm-size). A script of your own must call train under `if __name__ == '__main__'`. The same command "
+            "continues the run"
         ) from error

@@ -122,6 +122,24 @@ def _siglip(folder: Path) -> None:
     save_tokenizer(folder)
 
 
+def _xlmr(folder: Path) -> None:
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    config = XLMRobertaConfig(vocab_size=14, max_position_embeddings=18, pad_token_id=0, **sizes)
+    XLMRobertaModel(config).save_pretrained(folder)
+    save_tokenizer(folder)
+
+
+def _dinov3(folder: Path) -> None:
+    from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    config = DINOv3ViTConfig(image_size=SIZE, patch_size=16, num_register_tokens=2, **sizes)
+    DINOv3ViTModel(config).save_pretrained(folder)
+    save_pixel_statistics(folder)
+
+
 def _videomae(folder: Path) -> None:
     from transformers import VideoMAEConfig, VideoMAEModel
 
@@ -136,6 +154,26 @@ def _timesformer(folder: Path) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
     TimesformerModel(TimesformerConfig(image_size=SIZE, patch_size=16, num_frames=4, **sizes)).save_pretrained(folder)
     save_pixel_statistics(folder)
+
+
+def _whisper(folder: Path) -> None:
+    from transformers import WhisperConfig, WhisperModel
+
+    sizes = {f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = WhisperConfig(
+        vocab_size=8, d_model=16, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=20, **sizes, **tokens
+    )
+    config.max_source_positions, config.max_target_positions = 150, 8
+    WhisperModel(config).save_pretrained(folder)
+
+
+def _ast(folder: Path) -> None:
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    ASTModel(ASTConfig(num_mel_bins=32, max_length=256, **sizes)).save_pretrained(folder)
+    ASTFeatureExtractor(num_mel_bins=32, max_length=256, mean=-4.0, std=5.0).save_pretrained(folder)
 
 
 def _vjepa2(folder: Path) -> None:
@@ -156,9 +194,14 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "bert": _bert,
     "clip": _clip,
     "siglip": _siglip,
+    "xlmr": _xlmr,
+    "e5": _xlmr,  # multilingual E5 is an XLM-R
+    "dinov3": _dinov3,
     "videomae": _videomae,
     "timesformer": _timesformer,
     "vjepa2": _vjepa2,
+    "whisper": _whisper,
+    "ast": _ast,
 }
 
 
@@ -186,15 +229,22 @@ def write_clip() -> Callable[..., None]:
     return _write_clip
 
 
-def _write_clip(path: Path, levels: list[int]) -> None:
-    """A clip of 40 x 40 pixels with a frame of one brightness a level, five a second."""
+def _write_clip(path: Path, levels: list[int], sound: np.ndarray | None = None) -> None:
+    """A clip of 40 x 40 pixels: a frame of one brightness a level, five a second; and sound, [N] at 16 kHz."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=5)
         stream.width = stream.height = 40
         stream.pix_fmt = "yuv420p"
+        if sound is not None:
+            audio = container.add_stream("aac", rate=16_000, layout="mono")
         for level in levels:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((40, 40, 3), level, np.uint8))))
         container.mux(stream.encode())
+        if sound is not None:
+            heard = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+            heard.sample_rate = 16_000
+            container.mux(audio.encode(heard))
+            container.mux(audio.encode())
 
 
 @pytest.fixture(scope="session")

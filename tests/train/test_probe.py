@@ -37,6 +37,8 @@ def batch() -> Batch:
         frame_times=times,
         token_ids=None,
         token_mask=None,
+        log_mel=None,
+        audio_mask=None,
         vectors={"text": text * has_text.unsqueeze(-1)},
         present={"text": has_text},
         labels=labels,

@@ -1,6 +1,7 @@
 """What is known of an encoder from outside: its description for a checkpoint, its digest, its number of features."""
 
 import hashlib
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -8,22 +9,24 @@ from torch import nn
 
 from data.errors import InputError
 from data.preprocessing import Preprocessing
+from train.encoders.audio import AudioEncoder
 from train.encoders.clip import ClipEncoder
 from train.encoders.image import ImageEncoder
 from train.encoders.text import TextEncoder
 
-MediaEncoder = ImageEncoder | ClipEncoder
+MediaEncoder = ImageEncoder | ClipEncoder | AudioEncoder
 Encoder = MediaEncoder | TextEncoder
 
 
 def describe(encoder: Encoder) -> dict[str, Any]:
     """What a checkpoint needs to know of an encoder, as JSON values."""
-    return {
+    described = {
         "config": encoder.config,
         "pool": encoder.pool,
         "layers": list(encoder.layers),
         "digest": state_digest(encoder),
     }
+    return {**described, "log_mel": asdict(encoder.log_mel)} if isinstance(encoder, AudioEncoder) else described
 
 
 def state_digest(module: nn.Module) -> str:
@@ -50,6 +53,9 @@ def feature_dim(encoder: Encoder, preprocessing: Preprocessing) -> int:
     match encoder:
         case TextEncoder():
             blank, wanted = (ids, torch.ones_like(ids, dtype=torch.bool)), f"{preprocessing.max_tokens} tokens"
+        case AudioEncoder():
+            log_mel = torch.zeros(1, encoder.log_mel.num_mels, 1, device=device)
+            blank, wanted = (log_mel, frames.new_ones(1, 1, dtype=torch.bool)), "this length of sound"
         case ClipEncoder():
             blank, wanted = (frames, frames.new_ones(1, 1, dtype=torch.bool)), f"{height} x {width} pixels"
         case _:

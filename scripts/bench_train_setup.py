@@ -1,0 +1,272 @@
+"""What scripts.bench_train measures: generated posts, the job of `setpoint train` on them, and a loop beside it.
+
+The loop is what one would write without Lightning: the same network, loss, optimiser, schedule and loader.
+"""
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from PIL import Image
+from tokenizers import Tokenizer
+
+from data.loading import Batch
+from data.policy import Policy
+from data.preprocessing import Preprocessing
+from train.assemble import Encoders, build_network, load_encoders
+from train.batches import loader
+from train.callbacks import KeepBestAndLast
+from train.encode import Encoded, encode
+from train.forward import evidence_of
+from train.losses.criterion import Criterion
+from train.losses.settings import BCE
+from train.module import PolicyClassifier
+from train.monitor import ThroughputMonitor
+from train.optim import adamw, optimisation_of, parameter_groups, warmup_and_cosine
+from train.order import RankBatches, order_of
+from train.parts import Part
+from train.preemption import StopSignals
+from train.settings import ModelSettings, OptimSettings
+from train.sources import load_tokenizer
+from train.trainer import build_trainer
+from train.tuning import start_tuning, unstored_names
+
+SEED = 0
+WORDS = ("the", "red", "old", "cat", "dog", "house", "sells", "burning", "street", "market", "photo", "of", "with")
+POLICY_EVIDENCE = (("a", ["visual", "text"]), ("b", ["visual"]), ("c", ["text"]), ("d", ["visual", "text"]))
+
+
+@dataclass(frozen=True)
+class Posts:
+    """Generated posts and the policies that they are labelled for."""
+
+    part: Part
+    policies: list[Policy]
+
+
+def make_posts(folder: Path, *, num_items: int, num_photos: int, width: int, height: int) -> Posts:
+    """Posts of one JPEG photo and a caption each; a third of the labels are unknown.
+
+    Args:
+        folder: for the photos.
+        num_items: posts.
+        num_photos: files, and captions, that they share in turn.
+        width: of a photo, pixels.
+        height: likewise.
+    """
+    random = np.random.default_rng(SEED)
+    for index in range(num_photos):
+        rough = random.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{index}.jpg")
+    captions = [" ".join(random.choice(WORDS, 12)) for _ in range(num_photos)]
+    items = pl.DataFrame(
+        {
+            "item_id": [f"item {index}" for index in range(num_items)],
+            "media": [[str(folder / f"{index % num_photos}.jpg")] for index in range(num_items)],
+            "media_type": ["photo"] * num_items,
+            "caption": [captions[index % num_photos] for index in range(num_items)],
+            "ocr_text": pl.Series([None] * num_items, dtype=pl.String),
+            "asr_text": pl.Series([None] * num_items, dtype=pl.String),
+        }
+    )
+    labels = (random.random((num_items, len(POLICY_EVIDENCE))) < 0.5).astype(np.float32)
+    labels[random.random(labels.shape) < 1 / 3] = np.nan
+    return Posts(Part(items, labels, labels, {}), [_policy(name, evidence) for name, evidence in POLICY_EVIDENCE])
+
+
+def _policy(policy_id: str, evidence: list[str]) -> Policy:
+    return Policy.model_validate(
+        {
+            "schema": "setpoint/policy/v1",
+            "policy_id": policy_id,
+            "version": "1.0.0",
+            "name": policy_id,
+            "owner": "bench",
+            "definition": "None.",
+            "violates": [{"code": "V1", "text": "Never."}],
+            "evidence": evidence,
+            "bands": [{"action": "review", "target_precision": 0.9, "confidence": 0.95}],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model over posts, ready to train.
+
+    Attributes:
+        fed_with: the model for which the loader makes batches; another than `model` to run frozen encoders each step.
+    """
+
+    posts: Posts
+    model: ModelSettings
+    fed_with: ModelSettings
+    optim: OptimSettings
+    preprocessing: Preprocessing
+    encoders: Encoders
+    tokenizer: Tokenizer | None
+    encoded: Encoded
+
+    def job(self) -> PolicyClassifier:
+        """The Lightning job, with weights of its own."""
+        network = build_network(self.model, copy.deepcopy(self.encoders), self.posts.policies, self.preprocessing)
+        start_tuning(network, self.model)
+        part = self.posts.part
+        return PolicyClassifier(
+            network,
+            criterion=Criterion(BCE(), [0.01] * len(self.posts.policies), part.labels, part.p_violating),
+            targets={policy.policy_id: 0.9 for policy in self.posts.policies},
+            optimisation=optimisation_of(self.optim, self.model),
+            seed=SEED,
+            record={},
+            unstored=unstored_names(network, self.model),
+        )
+
+    def loader(self, job: PolicyClassifier) -> Any:
+        """The loader of `setpoint train`."""
+        order = order_of("shuffled", self.posts.part.labels, SEED)
+        return loader(
+            self.posts.part,
+            self.encoded,
+            model=self.fed_with,
+            network=job.network,
+            preprocessing=self.preprocessing,
+            tokenizer=self.tokenizer,
+            batches=RankBatches(order, batch_size=self.optim.batch_size),
+            num_workers=self.optim.num_workers,
+        )
+
+
+def make_subject(
+    posts: Posts, model: ModelSettings, optim: OptimSettings, preprocessing: Preprocessing, *, cached: bool = True
+) -> Subject:
+    """Load the encoders and, for frozen ones, encode the posts.
+
+    Args:
+        posts: to train on.
+        model: settings of the network.
+        optim: rates, batch size, workers.
+        preprocessing: size of frames, tokens.
+        cached: False to run frozen encoders at each step.
+    """
+    encoders = load_encoders(model)
+    tokenizer = None if model.text is None else load_tokenizer(model.text.source)
+    encoded = Encoded(None, {}, [])
+    if cached and not model.tuned:
+        with tempfile.TemporaryDirectory() as folder:
+            encoded = encode(
+                posts.part.items,
+                encoders=encoders,
+                tokenizer=tokenizer,
+                preprocessing=preprocessing,
+                cache_dir=Path(folder),
+                device=torch.device("cpu"),
+            )
+    changes = {name: one.model_copy(update={"tune": "full"}) for name, one in model.encoders.items()}
+    fed_with = model if cached else model.model_copy(update=changes)
+    return Subject(posts, model, fed_with, optim, preprocessing, encoders, tokenizer, encoded)
+
+
+class BareLoop:
+    """Training without Lightning, a step at a time, over epochs without end."""
+
+    def __init__(self, subject: Subject, total_steps: int) -> None:
+        self.job = subject.job()
+        self.network, self.criterion = self.job.network, self.job.criterion
+        self.optimizer = adamw(parameter_groups(self.network, self.job.optimisation))
+        optimisation = self.job.optimisation
+        self.schedule = warmup_and_cosine(
+            self.optimizer, total_steps=total_steps, warmup_fraction=optimisation.warmup_fraction
+        )
+        self.batches = _without_end(subject.loader(self.job))
+
+    def step(self) -> None:
+        """Fetch a batch and learn from it."""
+        batch = next(self.batches)
+        summed = self.criterion(self.network.fuse(evidence_of(batch, self.network)), batch.labels, batch.p_violating)
+        loss = summed.mean(num_labels=summed.num_labels, world_size=1)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+
+
+def _without_end(made: Any) -> Iterator[Batch]:
+    for epoch in count():
+        made.batch_sampler.sampler.set_epoch(epoch)
+        yield from made
+
+
+class Interleaved(Callback):
+    """Runs a block of steps of another loop after each block of Lightning's, and takes the time of both.
+
+    Args:
+        other: takes one step.
+        block: steps a block.
+    """
+
+    def __init__(self, other: Callable[[], None], block: int) -> None:
+        self.other, self.block = other, block
+        self.lightning_seconds: list[float] = []
+        self.other_seconds: list[float] = []
+        self._seen, self._since = 0, 0.0
+
+    def on_train_batch_end(self, *given: Any) -> None:
+        """After the last step of a block: the other's turn. The first block of each warms up."""
+        del given
+        self._seen += 1
+        if self._seen % self.block:
+            return
+        now = time.perf_counter()
+        for _ in range(self.block):
+            self.other()
+        end = time.perf_counter()
+        if self._seen > self.block:
+            self.lightning_seconds.append((now - self._since) / self.block)
+            self.other_seconds.append((end - now) / self.block)
+        self._since = end
+
+
+def interleaved(subject: Subject, *, blocks: int, block: int) -> Interleaved:
+    """Steps of the job as `setpoint train` runs it, with its callbacks and a logger, and of a bare loop, in turns.
+
+    Args:
+        subject: what to train.
+        blocks: measured pairs.
+        block: steps of each.
+    """
+    total = (blocks + 1) * block
+    turns = Interleaved(BareLoop(subject, total).step, block)
+    job = subject.job()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        trainer = build_trainer(
+            {
+                "_target_": "lightning.Trainer",
+                "accelerator": "cpu",
+                "devices": 1,
+                "max_steps": total,
+                "deterministic": "warn",
+                "limit_val_batches": 0,
+                "log_every_n_steps": 10,
+            },
+            callbacks=[KeepBestAndLast(out, StopSignals())],
+            extra_callbacks=None,
+            logged=True,
+            out=out,
+        )
+        trainer.logger = CSVLogger(out)
+        trainer.callbacks.append(turns)  # type: ignore[attr-defined]
+        ThroughputMonitor({}).watch(trainer)
+        trainer.fit(job, subject.loader(job))
+    return turns
