@@ -68,6 +68,8 @@ def _resized(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         pixels: Image.Image = Image.fromarray(np.rint(levels).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise MediaError("32-bit photo: the range of its values is not known")
+    elif image.mode == "RGB" and "transparency" not in image.info:
+        pixels = image  # converting would copy it
     else:
         transparent = image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
         pixels = image.convert("RGBA" if transparent else "RGB")

@@ -185,6 +185,7 @@ def test_fifty_percent_are_a_clear_stop(
     assert not out.exists() or not list(out.rglob("*.ckpt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_file_that_breaks_during_training_ends_it_with_its_name(
     posts: Posts, given: Any, monkeypatch: pytest.MonkeyPatch, num_workers: int

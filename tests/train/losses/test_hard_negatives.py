@@ -1,3 +1,8 @@
+import os
+import pickle
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +13,14 @@ import torch
 
 from data.loading import ItemDataset
 from data.policy import load_policies
+from train.callbacks import KeepBestAndLast
 from train.checkpoint import read_checkpoint
 from train.losses.hard_negatives import KEY, hard_negative_weights
 from train.losses.settings import BCE
 from train.module import PolicyClassifier
 from train.parts import read_split
 from train.run import train
+from train.settings import FusionSettings
 
 Arguments = Callable[..., dict[str, Any]]
 NAN = float("nan")
@@ -61,17 +68,20 @@ class StoppedError(RuntimeError):
     pass
 
 
+@pytest.mark.parametrize("step", [5, 8])
 def test_a_stopped_run_mines_like_one_that_was_not(
-    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    whole, stopped = (arguments(out=tmp_path / name, loss=BCE(hard_negatives=30.0)) for name in ("whole", "stopped"))
+    """Cut within the first epoch that draws by weight, and between two of them."""
+    settings = {"loss": BCE(hard_negatives=30.0), "checkpoint_every_n_steps": 1}
+    whole, stopped = (arguments(out=tmp_path / name, **settings) for name in ("whole", "stopped"))
     with monkeypatch.context() as patch:
         expected = drawn(patch)
         train(**whole)
     compute = PolicyClassifier.training_step
 
     def dies(self: PolicyClassifier, batch: Any) -> Any:
-        if self.global_step == 6:  # in the second of three epochs
+        if self.global_step == step:
             raise StoppedError
         return compute(self, batch)
 
@@ -82,9 +92,67 @@ def test_a_stopped_run_mines_like_one_that_was_not(
     found = drawn(monkeypatch)
     summary = train(**stopped)
     assert any("continued from" in line for line in summary.lines)
-    assert found[-64:] == expected[-64:]
+    assert found[32:] == expected[-(96 - 8 * step) :]  # after the linear fit read each item once
     first, second = (read_checkpoint(one["out"] / "checkpoints" / "last.ckpt") for one in (whole, stopped))
     for key, held in first["state_dict"].items():
         assert torch.equal(held, second["state_dict"][key]), key
     for key, held in first[KEY].items():
         assert torch.equal(held, second[KEY][key]), key
+
+
+def test_going_on_from_the_best_epoch_draws_as_the_run_did(
+    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """best.ckpt is written before an epoch's end weighs the items anew."""
+    whole, other = (arguments(out=tmp_path / name, loss=BCE(hard_negatives=30.0)) for name in ("whole", "other"))
+    end = KeepBestAndLast.on_validation_end
+
+    def copies(self: KeepBestAndLast, trainer: Any, module: Any) -> None:
+        end(self, trainer, module)
+        if trainer.current_epoch == 0:
+            shutil.copy(tmp_path / "whole" / "checkpoints" / "best.ckpt", tmp_path / "first.ckpt")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeepBestAndLast, "on_validation_end", copies)
+        train(**whole)
+    train(**other, ckpt_path=str(tmp_path / "first.ckpt"))
+    first, second = (read_checkpoint(one["out"] / "checkpoints" / "last.ckpt") for one in (whole, other))
+    for key, held in first["state_dict"].items():
+        assert torch.equal(held, second["state_dict"][key]), key
+
+
+PROCESS = """
+import pickle, sys
+import torch
+from train.run import train
+
+torch.set_num_threads(1)
+train(**pickle.load(open(sys.argv[1], "rb")))
+"""
+
+
+@pytest.mark.slow
+def test_processes_share_what_they_saw(arguments: Arguments, tmp_path: Path) -> None:
+    given = arguments(loss=BCE(hard_negatives=30.0), trainer={"devices": 2, "strategy": "ddp", "max_epochs": 2})
+    given["optim"] = given["optim"].model_copy(update={"batch_size": 4, "learning_rate": 1e-9})
+    given["model"] = given["model"].model_copy(
+        update={"fusion": FusionSettings(width=16, num_heads=2, dropout=0.0, modality_dropout=0.0)}
+    )
+    (tmp_path / "arguments").write_bytes(pickle.dumps(given))
+    (tmp_path / "process.py").write_text(PROCESS)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run(
+        [*launch, str(tmp_path / "process.py"), str(tmp_path / "arguments")],
+        check=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"},
+    )
+    held = read_checkpoint(given["out"] / "checkpoints" / "last.ckpt")[KEY]
+    assert held["logits"].isfinite().all()  # each process saw half of them in the first epoch
+    # The network hardly moves and drops nothing: one process sees the same logits, and draws by the same weights.
+    alone = arguments(loss=given["loss"], model=given["model"], out=tmp_path / "alone", trainer={"max_epochs": 2})
+    alone["optim"] = given["optim"].model_copy(update={"batch_size": 8})
+    train(**alone)
+    expected = read_checkpoint(alone["out"] / "checkpoints" / "last.ckpt")[KEY]
+    torch.testing.assert_close(held["logits"], expected["logits"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(held["weights"], expected["weights"], atol=1e-5, rtol=1e-5)
