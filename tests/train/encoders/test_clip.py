@@ -77,6 +77,7 @@ def test_vjepa_keeps_its_encoder_alone(encoder_folder: Folder) -> None:
     assert not [name for name in encoder.state_dict() if "predictor" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_it_exports_with_free_batch_and_frames(kind: str, encoder_folder: Folder) -> None:
     encoder = load_clip_encoder(encoder_folder(kind))
