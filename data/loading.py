@@ -130,7 +130,7 @@ class ItemDataset(Dataset[Sample]):
             known = self.frame_features[item_id]
             frame_features, times = known.features, known.times
         vectors = {name: self._vector(name, item_id) for name in self.vectors}
-        present = {"clip": bool((np.diff(times) > 0).any()), "text": bool(self.texts[index])}
+        present = {"clip": len(times) > 1 and bool((times[1:] > times[:-1]).any()), "text": bool(self.texts[index])}
         if log_mel is not None:
             present["audio"] = log_mel.shape[1] > 0
         present |= {name: vector is not None for name, vector in vectors.items()}

@@ -1,6 +1,10 @@
 """Fixtures of all rooms: the real data set, and small items, annotations and policies to vary."""
 
+import http.server
 import os
+import threading
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -84,3 +88,20 @@ def annotations_file(tmp_path: Path, items_file: Path) -> Path:
     path = tmp_path / "annotations.parquet"
     pl.DataFrame(rows).write_parquet(path)
     return path
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server over `tmp_path`, on a free port of this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

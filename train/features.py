@@ -132,7 +132,8 @@ def _mapped(path: Path, entry: dict[str, Any], data_start: int) -> npt.NDArray[n
         raise ValueError("damaged")
     if end == begin:
         return np.zeros(shape, dtype=np.float32)
-    return np.memmap(path, dtype=np.float32, mode="r", offset=data_start + begin, shape=shape)
+    # A plain array over the map: each slice of a memmap costs as much as copying a feature.
+    return np.memmap(path, dtype=np.float32, mode="r", offset=data_start + begin, shape=shape).view(np.ndarray)
 
 
 def _digest(index: str, features: npt.NDArray[np.float32], times: npt.NDArray[np.float32]) -> str:

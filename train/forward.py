@@ -41,12 +41,11 @@ def _frame_features(batch: Batch, network: MultimodalClassifier) -> Tensor:
 def _vector(name: str, batch: Batch, network: MultimodalClassifier) -> Tensor:
     """Features [B, D] by an encoder of VECTORS, zero where an item has nothing for it."""
     encoder = network.encoders[name]
-    if name == "text":
-        assert batch.token_ids is not None
-        assert batch.token_mask is not None
-        features_BD: Tensor = encoder(batch.token_ids, batch.token_mask)
-        return features_BD
-    given = (batch.frames, batch.frame_mask) if name == "clip" else (batch.log_mel, batch.audio_mask)
+    given = {
+        "clip": (batch.frames, batch.frame_mask),
+        "text": (batch.token_ids, batch.token_mask),
+        "audio": (batch.log_mel, batch.audio_mask),
+    }[name]
     has_B = batch.present[name]
     if not has_B.any():
         # One item all the same: every process of several must reach every weight that trains.

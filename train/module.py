@@ -22,7 +22,7 @@ from train.forward import evidence_of
 from train.losses.criterion import Criterion
 from train.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network import MultimodalClassifier
-from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine
+from train.optim import Optimisation, adamw, parameter_groups, warmup_and_cosine, with_empty_state
 from train.unfreezing import Frozen, drop_gradients, frozen_until
 
 MONITORED = "val/mean_average_precision"
@@ -154,6 +154,8 @@ class PolicyClassifier(lightning.LightningModule):
         if self.frozen and not math.isfinite(self.total_steps):
             raise InputError("unfreeze_over is a share of all steps; set trainer.max_epochs or trainer.max_steps")
         optimizer = adamw(parameter_groups(self.network, self.optimisation))
+        if self.frozen:
+            with_empty_state(optimizer)
         schedule = warmup_and_cosine(
             optimizer,
             total_steps=self.total_steps,

@@ -64,7 +64,8 @@ class ThroughputMonitor(Callback):
         self.counts = counts
         self.total, self.since_log = NOTHING, NOTHING
         self.clock = WallClock()
-        self.first_step = 0
+        self.first_step = self.num_workers = 0
+        self.peak: float | None = None
         self.flops_per_item: float | None = None
         self._arrival = _Arrival(self)
         self._pending: deque[_Moments] = deque()

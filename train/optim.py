@@ -72,6 +72,21 @@ def adamw(groups: list[ParameterGroup]) -> torch.optim.AdamW:
     )
 
 
+def with_empty_state(optimizer: torch.optim.AdamW) -> None:
+    """Give each parameter the state that it would have before its first step, in place.
+
+    AdamW does so at the first step of each; FSDP2 refuses a checkpoint in which some have a state and some have none,
+    as while layers are frozen.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+
+
 def parameter_groups(network: MultimodalClassifier, settings: Optimisation) -> list[ParameterGroup]:
     """Parameters that train, by rate and by whether they decay; empty groups are left out."""
     places = _places(network, settings.layer_decay)

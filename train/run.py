@@ -265,7 +265,7 @@ def _record(
     flags = {name: value for name, value in config["trainer"].items() if name not in NOT_OF_THE_RESULT}
     optim = {name: value for name, value in config["optim"].items() if name != "num_workers"}
     # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
-    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in ("image", "text")})
+    built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in model.encoders})
     others = {name: config[name] for name in ("loss", "seed")}
     fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(

@@ -1,7 +1,8 @@
 """An index for shards that others wrote: every shard is read once, and what was found is kept in the cache."""
 
 from pathlib import Path
-from typing import Any
+
+import polars as pl
 
 from data.errors import InputError
 from data.files import sha256_of_json
@@ -34,16 +35,18 @@ def scanned_index(folder: Folder, home: Path, limit: int) -> Index:
         )
     shards = [Shard(name=one.name, items=0, bytes=one.bytes or 0, sha256=None) for one in folder.shards]
     write_home(home, url=folder.url, limit=limit, shards=shards)
-    rows: list[dict[str, Any]] = []
+    frames = [item_frame([])]
     for number, shard in enumerate(tracked(list(shards), "reading shards", len(shards))):
-        before = len(rows)
         try:
-            for item, at in rows_of(at_hand(home, shard.name)):
-                rows.append({"shard": number, **index_row(item.item_id, item.media, item.files, at)})
+            rows = [
+                {"shard": number, **index_row(item.item_id, item.media, item.files, at)}
+                for item, at in rows_of(at_hand(home, shard.name))
+            ]
         except ShardError as error:
             raise InputError(f"{folder.url}: {error}") from error
-        shards[number] = shard.model_copy(update={"items": len(rows) - before})
-    items = item_frame(rows)
+        shards[number] = shard.model_copy(update={"items": len(rows)})
+        frames.append(item_frame(rows))
+    items = pl.concat(frames)
     twice = items.filter(items["item_id"].is_duplicated())["item_id"]
     if len(twice):
         raise InputError(

@@ -75,6 +75,22 @@ def test_wrong_targets_are_said_before_anything_is_encoded(
     assert not given["cache_dir"].exists()
 
 
+def test_a_run_goes_on_with_recomputed_activations_and_not_with_other_rates(
+    arguments: Arguments, lora_model: ModelSettings
+) -> None:
+    given = arguments(model=lora_model, trainer={"max_epochs": 1})
+    train(**given)
+    (given["out"] / "metrics.json").unlink()
+
+    def changed(**settings: Any) -> dict[str, Any]:
+        text = lora_model.text.model_copy(update=settings)
+        return {**given, "model": lora_model.model_copy(update={"text": text})}
+
+    with pytest.raises(InputError, match="another configuration"):
+        train(**changed(layer_decay=0.5))
+    assert any("continued from" in line for line in train(**changed(gradient_checkpointing=True)).lines)
+
+
 def test_adapters_alone_move(arguments: Arguments, lora_model: ModelSettings) -> None:
     """Of the encoders, with everything else of the network."""
 

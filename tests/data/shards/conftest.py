@@ -51,7 +51,7 @@ def pack(posts: Path, tmp_path: Path) -> Pack:
 
     def packed(**changes: Any) -> Path:
         given: dict[str, Any] = {"items": posts, "out": tmp_path / "shards", "format": "tar"}
-        shard(**{**given, "shard_mb": 0.002, "seed": 0, **changes})
+        shard(**{**given, "shard_mb": 0.002, "seed": 0, "workers": 2, **changes})
         return Path(changes.get("out", given["out"]))
 
     return packed

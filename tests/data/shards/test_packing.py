@@ -41,6 +41,26 @@ def test_what_cannot_be_opened_is_listed_and_the_rest_is_all_there(pack: Pack, p
     assert sum(one.items for one in index.shards) == len(index.items) == 38
 
 
+def test_media_behind_urls_are_packed_too(posts: Path, tmp_path: Path, memory: Callable[[Path], str]) -> None:
+    url = memory(posts.parent / "media")
+    rows = (
+        read_items(posts)
+        .head(9)
+        .with_columns(
+            pl.col("media").list.eval(pl.concat_str(pl.lit(f"{url}/"), pl.element().str.extract("([^/]*)$")))
+        )
+    )
+    rows.write_parquet(tmp_path / "items.parquet")
+    shard(items=tmp_path / "items.parquet", out=tmp_path / "out", format="tar", shard_mb=1, seed=0, workers=3)
+    index = read_index(tmp_path / "out")
+    assert [(one.item_id, one.reason) for one in index.unreadable] == [("post07", "no such file")]
+    assert len(index.items) == 8
+    row = index.items.row(0, named=True)
+    with (tmp_path / "out" / "shard-00000.tar").open("rb") as file:
+        file.seek(row["at"][0])
+        assert file.read(row["size"][0]) == (posts.parent / "media" / row["file"][0]).read_bytes()
+
+
 def test_shards_are_as_large_as_was_asked_for(pack: Pack, posts: Path) -> None:
     out = pack(format="tar", shard_mb=0.002)
     index = read_index(out)
@@ -66,7 +86,7 @@ def test_a_folder_of_other_shards_is_refused_and_the_same_is_left_alone(pack: Pa
     before = digests(out)
     with pytest.raises(InputError, match="holds shards of other items or settings"):
         pack(seed=5)
-    title = shard(items=posts, out=out, format="tar", shard_mb=0.002, seed=0).title
+    title = shard(items=posts, out=out, format="tar", shard_mb=0.002, seed=0, workers=2).title
     assert "already" in title
     assert digests(out) == before
 
@@ -86,7 +106,7 @@ def dies(path, items, kind):
     return write(path, items, kind)
 
 packing.write_shard = dies
-packing.shard(items=Path(sys.argv[1]), out=Path(sys.argv[2]), format="tar", shard_mb=.002, seed=0)
+packing.shard(items=Path(sys.argv[1]), out=Path(sys.argv[2]), format="tar", shard_mb=.002, seed=0, workers=2)
 """
 
 

@@ -1,11 +1,8 @@
-import http.server
 import io
 import os
 import tarfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -188,23 +185,6 @@ def test_shards_of_coming_batches_are_fetched_before_they_are_asked_for(
     assert sorted(shards.home.glob("shard-*")) == wait_for
     fsspec.filesystem("memory").store.clear()
     assert list(passed) == batches[1:], "what cannot be fetched is left to whoever reads it"
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
-    """A web server over `tmp_path`, on a free port of this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_shards_are_read_from_a_web_server(
