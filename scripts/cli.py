@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scripts.help import overview, verb_help
 from scripts.processes import is_first_process
-from scripts.sweeps import JobEndedError, command_of_one_job, in_sweep, register_resolvers
+from scripts.sweeps import JobEndedError, command_of_one_job, in_sweep, processes_of_its_own, register_resolvers
 from scripts.verbs import CONFIGS, VERBS, Verb, call, find_verb, search_path
 from scripts.wording import composition_words, file_words, nearest
 
@@ -73,7 +73,8 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
         # Lightning starts the processes of further devices by this command.
         sys.argv = [command[0], *command_of_one_job(verb.name, config.get("out"))] if in_sweep() else command
         objectives: list[float | None] = []
-        codes.append(_guarded(lambda: _report(verb, config, objectives), verb))
+        with processes_of_its_own():
+            codes.append(_guarded(lambda: _report(verb, config, objectives), verb))
         if codes[-1] != DONE and in_sweep():
             raise JobEndedError(codes[-1])
         return next(iter(objectives), None)

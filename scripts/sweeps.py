@@ -1,5 +1,13 @@
 """Jobs of a sweep: where each writes, how a failed one ends the sweep, how one alone is run again."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Where Lightning leaves word for the processes that it starts.
+ADDRESSES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+
 
 class JobEndedError(Exception):
     """A job that did not succeed and has said why. It crosses processes: launchers bring it back from theirs.
@@ -41,6 +49,21 @@ def command_of_one_job(name: str, out: str | None) -> list[str]:
 
     overrides = [str(each) for each in HydraConfig.get().overrides.task if not str(each).startswith("out=")]
     return [name, *overrides, *([] if out is None else [f"out={out}"]), "hydra.mode=RUN"]
+
+
+@contextmanager
+def processes_of_its_own() -> Iterator[None]:
+    """Leave behind neither process group nor addresses: the next job would talk to processes that have gone."""
+    before = {name: os.environ.get(name) for name in ADDRESSES}
+    yield
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def in_sweep() -> bool:

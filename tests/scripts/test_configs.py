@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -11,12 +11,17 @@ from omegaconf import DictConfig, OmegaConf
 from scripts.cli import run
 from scripts.sweeps import register_resolvers
 from scripts.verbs import CONFIGS, find_verb, groups_of, search_path
+from train.losses.settings import BCE, Asymmetric, ClassBalanced, Focal
+from train.settings import ModelSettings, OptimSettings
 from train.trainer import build_trainer
 
 TRAIN = find_verb("train")
 assert TRAIN is not None
 GROUPS = groups_of(TRAIN)
-OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
+LOSSES = [BCE, Focal, Asymmetric, ClassBalanced]
+# Which layers suit an encoder, and how many processes a machine: code called from Python starts none.
+CHOSEN_BY_THE_FILE = ("layers", "num_workers")
+PLAIN_GROUPS = [group for group in GROUPS if group not in ("experiment", "debug")]
 EXPERIMENTS = GROUPS["experiment"]
 DEBUG_MODES = GROUPS["debug"]
 DATA = ["data.items=i", "data.annotations=a", "data.policies=p"]
@@ -42,16 +47,18 @@ def test_the_groups_are_those_that_an_engineer_expects() -> None:
     assert {"fdr", "overfit", "limit", "profiler"} <= set(DEBUG_MODES)
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_composes(group: str, option: str) -> None:
-    config = resolved(composed(f"{group}={option}"))
+@pytest.mark.parametrize("place", range(max(len(GROUPS[group]) for group in PLAIN_GROUPS)))
+def test_every_option_composes(place: int) -> None:
+    """The first of every group together, then the second, …; experiments and debug modes have tests below."""
+    chosen = {group: GROUPS[group][place % len(GROUPS[group])] for group in PLAIN_GROUPS}
+    config = resolved(composed(*(f"{group}={option}" for group, option in chosen.items())))
     assert "???" not in OmegaConf.to_yaml(config)
     if config["trainer"]["accelerator"] != "gpu" and not isinstance(config["trainer"]["strategy"], dict):
         build_trainer(
             config["trainer"],
             callbacks=[],
             extra_callbacks=config["callbacks"],
-            logged=bool(config["logger"]),
+            logged=True,
             out=Path(config["out"]),
         )
 
@@ -77,6 +84,32 @@ def test_every_debug_mode_composes_with_every_experiment(mode: str, experiment: 
     own = composed(f"experiment={experiment}", f"debug={mode}", "out=mine")
     assert own.out == "mine"
     assert own.overwrite is False
+
+
+@pytest.mark.parametrize(
+    ("option", "settings"),
+    [
+        ("model=frozen", ModelSettings),
+        ("optim=adamw", OptimSettings),
+        *((f"loss={get_args(kind.model_fields['name'].annotation)[0]}", kind) for kind in LOSSES),
+    ],
+)
+def test_defaults_in_code_are_those_of_the_config_file(option: str, settings: Any) -> None:
+    """And each has its line there, whose comment says what it is."""
+    group = option.partition("=")[0]
+    assert_same(settings, resolved(composed(option))[group], group)
+
+
+def assert_same(settings: Any, held: dict[str, Any], where: str) -> None:
+    for name, field in settings.model_fields.items():
+        here = f"{where}.{name}"
+        assert name in held, here
+        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if hasattr(kind, "model_fields")]
+        if nested and isinstance(held[name], dict):
+            assert_same(nested[0], held[name], here)
+        elif not nested and not field.is_required() and name not in CHOSEN_BY_THE_FILE:
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert held[name] == default, here
 
 
 def test_launchers_submit_and_searches_climb() -> None:

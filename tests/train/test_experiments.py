@@ -4,6 +4,9 @@ What an experiment asks of GPUs is put back to one CPU process; that part waits 
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,14 @@ from data.errors import InputError
 from data.preprocessing import Preprocessing
 from scripts.cli import run
 from scripts.verbs import find_verb, groups_of
+from train.checkpoint import read_checkpoint
 from train.run import train
 
 TRAIN = find_verb("train")
 assert TRAIN is not None
 GROUPS = groups_of(TRAIN)
+PROJECT = Path(__file__).resolve().parent.parent.parent
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
 SIZES = ("height", "width", "num_frames", "max_tokens")
 ON_CPU = ["trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1", "trainer.strategy=auto"]
 
@@ -102,6 +108,7 @@ def test_debug_modes_have_a_folder_of_their_own_and_may_be_repeated(
     assert run([*given, f"out={tmp_path / 'mine'}", "seed=1"]) == 2  # a run of yours is not replaced
 
 
+@pytest.mark.slow
 def test_two_batches_can_be_learned_by_heart(tiny: list[str], tmp_path: Path) -> None:
     given = ["optim.learning_rate=3e-3", "trainer.log_every_n_steps=1", "optim.probe_strength=0"]
     assert run(["train", "debug=overfit", *tiny, *given]) == 0
@@ -152,3 +159,20 @@ def test_submitit_launches_processes_that_run_and_fail_as_they_would_here(
     said = "".join(path.read_text() for path in (out / "launched").rglob("*_log.*"))
     assert "train: 1 epochs on 32 items" in said
     assert "nowhere: no such folder" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("swept", [False, True])
+def test_the_command_line_starts_a_process_for_each_device(swept: bool, tiny: list[str], tmp_path: Path) -> None:
+    """Lightning starts the second one by the command of the first, which in a sweep is that of the job alone."""
+    given = ["train", "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", "logger=none", *tiny]
+    command = [sys.executable, "-m", "scripts.cli", *given, *(["-m", "seed=0,1"] if swept else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("train: 1 epochs on 32 items") == (2 if swept else 1)
+    out = tmp_path / "outputs/tiny/train"
+    runs = [out / "0", out / "1"] if swept else [out]
+    for folder in runs:
+        assert json.loads((folder / "metrics.json").read_text())["epochs"] == 1
+        assert read_checkpoint(folder / "checkpoints/last.ckpt")["global_step"] == 2  # 32 posts, 2 x 8 a step
+    assert len(list(out.rglob("metrics.json"))) == len(runs)

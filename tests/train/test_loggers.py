@@ -76,7 +76,7 @@ def test_wandb_writes_offline_and_goes_on_under_its_id(
     assert "wandb" not in said.out + said.err
 
 
-@pytest.mark.parametrize("kind", ["csv", "tensorboard"])
+@pytest.mark.parametrize("kind", ["csv", pytest.param("tensorboard", marks=pytest.mark.slow)])
 def test_a_resumed_run_keeps_what_was_logged(
     arguments: Arguments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
