@@ -166,6 +166,8 @@ def train(
         record=record.model_dump(mode="json", by_alias=True),
         unstored=unstored_names(network, model),
     )
+    # Lightning loads loosely, for frozen weights are absent; FSDP2 passes over any that is missing.
+    assert start is None or start.weights == job.stored_names(), "the checkpoint's record matches, its weights do not"
     loading = partial(
         loader,
         model=model,
