@@ -60,7 +60,9 @@ class PolicyClassifier(lightning.LightningModule):
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
         self.unstored = frozenset(NETWORK + name for name in unstored)
-        self.strict_loading = False  # frozen weights are absent; whoever goes on from a checkpoint has compared stored_names
+        self.strict_loading = (
+            False  # frozen weights are absent; whoever goes on from a checkpoint has compared stored_names
+        )
         self.frozen: list[Frozen] = []
         self.accumulated = AccumulatedLabels()
         self.total_steps = math.inf
