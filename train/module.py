@@ -60,9 +60,7 @@ class PolicyClassifier(lightning.LightningModule):
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
         self.unstored = frozenset(NETWORK + name for name in unstored)
-        self.strict_loading = (
-            False  # frozen weights are absent; whoever goes on from a checkpoint has compared stored_names
-        )
+        self.strict_loading = False  # frozen weights are absent; train.resume.Start knows that all others are there
         self.frozen: list[Frozen] = []
         self.accumulated = AccumulatedLabels()
         self.total_steps = math.inf

@@ -35,6 +35,11 @@ class Start:
     place: tuple[int, int]
     weights: frozenset[str]
 
+    def path_holding(self, expected: frozenset[str]) -> Path:
+        """The path; whoever loads it does so loosely, for frozen weights are absent: all others must be there."""
+        assert self.weights == expected, "the checkpoint's record matches, its weights do not"
+        return self.path
+
 
 def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Start | None:
     """Where a run starts.

@@ -166,8 +166,6 @@ def train(
         record=record.model_dump(mode="json", by_alias=True),
         unstored=unstored_names(network, model),
     )
-    # Lightning loads loosely, for frozen weights are absent; FSDP2 passes over any that is missing.
-    assert start is None or start.weights == job.stored_names(), "the checkpoint's record matches, its weights do not"
     loading = partial(
         loader,
         model=model,
@@ -216,7 +214,7 @@ def train(
                 encoded["validation"],
                 batches=sharing(AsGiven(len(readable["validation"].items))),
             ),
-            ckpt_path=None if start is None else start.path,
+            ckpt_path=None if start is None else start.path_holding(job.stored_names()),
             weights_only=True,
         )
     if is_rehearsal(fit):

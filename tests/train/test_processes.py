@@ -20,6 +20,7 @@ import polars as pl
 import pytest
 import torch
 
+from train.averaging import TRAINED
 from train.checkpoint import load_checkpoint, read_checkpoint
 from train.run import train
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
@@ -97,9 +98,14 @@ def assert_alike(one: Path, two: Path, first: Path, second: Path) -> None:
         for name, grad in step.items():
             torch.testing.assert_close(other[name], grad, atol=1e-5 * largest, rtol=1e-3, msg=name)
     assert json.loads((one / "metrics.json").read_text()) == json.loads((two / "metrics.json").read_text())
-    weights, others = (read_checkpoint(out / "checkpoints" / "last.ckpt")["state_dict"] for out in (one, two))
+    weights, others = (load_checkpoint(out / "checkpoints" / "best.ckpt").network.state_dict() for out in (one, two))
     for name, held in weights.items():
         torch.testing.assert_close(others[name], held, atol=2e-5, rtol=1e-3, msg=name)
+    last, other = (read_checkpoint(out / "checkpoints" / "last.ckpt") for out in (one, two))
+    for part in {"state_dict", TRAINED} & last.keys():
+        assert last[part].keys() == other[part].keys()
+        for name, held in last[part].items():
+            torch.testing.assert_close(other[part][name], held, atol=2e-5, rtol=1e-3, msg=name)
 
 
 @pytest.mark.slow
@@ -140,7 +146,7 @@ def still(encoder_folder: Callable[[str], str], tmp_path: Path) -> Callable[[str
         shutil.copytree(encoder_folder(kind), tmp_path / kind)
         path = tmp_path / kind / "config.json"
         config = json.loads(path.read_text())
-        none = {name: 0.0 for name in ("hidden_dropout_prob", "attention_probs_dropout_prob")}
+        none = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
         path.write_text(json.dumps({**config, **none}))
         return str(tmp_path / kind)
 
