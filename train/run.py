@@ -218,7 +218,7 @@ def train(
                 encoded["validation"],
                 batches=sharing(AsGiven(len(readable["validation"].items))),
             ),
-            ckpt_path=None if start is None else start.path,
+            ckpt_path=None if start is None else start.path_holding(job.stored_names()),
             weights_only=True,
         )
     if is_rehearsal(fit):
