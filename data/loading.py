@@ -85,7 +85,7 @@ class ItemDataset(Dataset[Sample]):
         preprocessing: of media that are decoded here.
         reads_frames: whether an encoder still wants pixels.
         reads_sound: whether one still wants spectrograms.
-        load: reads an item's frames; another than that of serving for training alone.
+        load: reads an item's frames, in training alone; None as in serving.
         frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
         vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
             reads are absent, or have no row.
@@ -101,7 +101,7 @@ class ItemDataset(Dataset[Sample]):
         preprocessing: Preprocessing,
         reads_frames: bool = True,
         reads_sound: bool = False,
-        load: Callable[[list[str], str, Preprocessing], Frames] = load_frames,
+        load: Callable[[list[str], str, Preprocessing], Frames] | None = None,
         frame_features: Mapping[str, Any] | None = None,
         vectors: Mapping[str, Mapping[str, Any]] | None = None,
         dims: Mapping[str, int] | None = None,
@@ -123,7 +123,7 @@ class ItemDataset(Dataset[Sample]):
         frames, frame_features, times, log_mel = None, None, np.zeros(0, np.float32), None
         began = time.perf_counter()
         if self.reads_frames:
-            decoded = self._decoded(self.load, index)
+            decoded = self._decoded(self.load or load_frames, index)
             frames, times, log_mel = decoded.frames, decoded.times, decoded.log_mel
         elif self.reads_sound:
             log_mel = self._decoded(load_log_mel, index)

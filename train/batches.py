@@ -6,7 +6,6 @@ from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
 from data.loading import Batch, Collate, ItemDataset, Sample
-from data.media import load_frames
 from data.preprocessing import Preprocessing
 from train.encode import Encoded
 from train.fast_clips import LoadFrames
@@ -32,7 +31,7 @@ def loader(
     num_workers: int,
     seed: int = 0,
     pin_memory: bool = False,
-    load: LoadFrames = load_frames,
+    load: LoadFrames | None = None,
 ) -> DataLoader[Sample]:
     """This process's batches of a part, its media read by `load`; the three before are of `worker_settings`."""
     still_runs = model.tuned

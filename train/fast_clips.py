@@ -52,10 +52,10 @@ def check_clip_decoder(decoder: ClipDecoder, model: ModelSettings, preprocessing
         raise InputError(f"{given}: there is no CUDA device; clip_decoder=torchcodec decodes on the CPU")
 
 
-def load_frames_by(decoder: ClipDecoder, *, device: torch.device) -> LoadFrames:
-    """A function like `data.media.load_frames`, its clips decoded by this decoder; `device` is that of "nvdec"."""
+def load_frames_by(decoder: ClipDecoder, *, device: torch.device) -> LoadFrames | None:
+    """Like `data.media.load_frames`, but of clips by this decoder, None for PyAV; `device` is that of "nvdec"."""
     if decoder == "pyav":
-        return load_frames
+        return None
     return partial(_load_frames, device=device if decoder == "nvdec" else torch.device("cpu"))
 
 

@@ -64,7 +64,9 @@ def write_clip(
 def compare(path: str, decoder: str, device: str) -> None:
     """The same frames; pixels, whose colour is upsampled otherwise, within 2 levels on average and 16 at most."""
     by_pyav = load_frames([path], "video", SMALL)
-    found = load_frames_by(decoder, device=torch.device(device))([path], "video", SMALL)  # type: ignore[arg-type]
+    load = load_frames_by(decoder, device=torch.device(device))  # type: ignore[arg-type]
+    assert load is not None
+    found = load([path], "video", SMALL)
     assert found.frames.shape == by_pyav.frames.shape
     assert found.frames.dtype == np.uint8
     np.testing.assert_allclose(found.times, by_pyav.times, atol=1e-6)
@@ -100,6 +102,7 @@ def test_nvdec_shows_the_frames_that_pyav_shows(tmp_path: Path) -> None:
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no clip" * 99)
     load = load_frames_by("torchcodec", device=torch.device("cpu"))
+    assert load is not None
     with pytest.raises(MediaError, match="not a readable clip"):
         load([str(tmp_path / "a.mp4")], "video", SMALL)
 
