@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,15 +32,27 @@ def worker_settings(num_workers: int, *, seed: int, pin_memory: bool) -> dict[st
     settings["generator"] = torch.Generator().manual_seed(seed)
     if num_workers:
         settings |= {"prefetch_factor": BATCHES_AHEAD, "persistent_workers": True}
-        settings |= {"multiprocessing_context": _context(), "worker_init_fn": use_one_thread}
+        settings |= {"multiprocessing_context": _context(), "worker_init_fn": start_worker}
     return settings
 
 
-def use_one_thread(worker_id: int) -> None:
-    """Workers share the cores: each takes one."""
+def start_worker(worker_id: int) -> None:
+    """Take one of the cores that workers share, and end with the process that trains.
+
+    Torch's workers look whether their parent lives, which is the server, and the server lives while its workers do:
+    after kill -9 both would stay.
+    """
     del worker_id
+    threading.Thread(target=_end_with_trainer, daemon=True).start()
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _end_with_trainer() -> None:
+    trainer = multiprocessing.parent_process()
+    assert trainer is not None
+    trainer.join()
+    os._exit(1)
 
 
 def _context() -> Any:

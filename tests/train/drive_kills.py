@@ -83,6 +83,7 @@ def run(given: dict[str, Any], death: Death | None) -> int:
     size = seen.stat().st_size
     child = os.fork()
     if child == 0:
+        os.setsid()
         code = 1
         try:
             train(**given, callbacks={"watcher": watcher})
@@ -95,11 +96,26 @@ def run(given: dict[str, Any], death: Death | None) -> int:
             time.sleep(0.01)
         time.sleep(death.seconds)
         os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    status = os.waitpid(child, 0)[1]
+    wait_for_workers_of(child)
+    return status
+
+
+def wait_for_workers_of(session: int) -> None:
+    """Nothing that a run started outlives it."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            os.killpg(session, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("what the run started is still there")
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    del sys.modules["__main__"].__file__  # workers need nothing of this module, which takes seconds to import
     for name in ("auto", "bert.modeling_bert", "bert.tokenization_bert", "timm_wrapper.modeling_timm_wrapper"):
         importlib.import_module(f"transformers.models.{name}")
     trials: list[Trial] = pickle.loads(Path(sys.argv[1]).read_bytes())
