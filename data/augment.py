@@ -8,7 +8,7 @@ Shapes: N items, T frames, H height, W width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -123,21 +123,34 @@ class Augment:
 
 
 def load_augmented(
-    media: Sequence[str], media_type: str, preprocessing: Preprocessing, *, augmentation: Augmentation
+    media: Sequence[str],
+    media_type: str,
+    preprocessing: Preprocessing,
+    *,
+    augmentation: Augmentation,
+    load: Callable[..., Frames] = load_frames,
 ) -> Frames:
-    """Decode an item as `load_frames` does, with an augmentation; errors likewise.
+    """Decode an item as `load` does, with an augmentation; errors likewise.
 
     Pictures are decoded at the size at which the part that is seen has the model's, so that they are resized once and
     are as sharp as those of validation. Where the wanted part of a clip cannot be read, its middle is.
+
+    Args:
+        media: as of `load_frames`.
+        media_type: likewise.
+        preprocessing: likewise.
+        augmentation: of this draw.
+        load: takes what `load_frames` takes, `place` where frames are dense.
     """
     height, width = preprocessing.height, preprocessing.width
     whole = replace(preprocessing, height=int(height / augmentation.height), width=int(width / augmentation.width))
-    try:
-        loaded = load_frames(media, media_type, whole, place=augmentation.place)
-    except MediaError:
-        if preprocessing.sampling != "dense" or augmentation.place == MIDDLE:
-            raise
-        loaded = load_frames(media, media_type, whole, place=MIDDLE)
+    if preprocessing.sampling != "dense" or augmentation.place == MIDDLE:
+        loaded = load(media, media_type, whole)
+    else:
+        try:
+            loaded = load(media, media_type, whole, place=augmentation.place)
+        except MediaError:
+            loaded = load(media, media_type, whole)
     top, left = round(augmentation.top * (whole.height - height)), round(augmentation.left * (whole.width - width))
     frames = loaded.frames[:, :, top : top + height, left : left + width]
     if augmentation.flip:

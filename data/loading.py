@@ -87,6 +87,7 @@ class ItemDataset(Dataset[Sample]):
         preprocessing: of media that are decoded here.
         reads_frames: whether an encoder still wants pixels.
         reads_sound: whether one still wants spectrograms.
+        load: reads an item's frames, in training alone; None as in serving.
         frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
         vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
             reads are absent, or have no row.
@@ -103,6 +104,7 @@ class ItemDataset(Dataset[Sample]):
         preprocessing: Preprocessing,
         reads_frames: bool = True,
         reads_sound: bool = False,
+        load: Callable[[list[str], str, Preprocessing], Frames] | None = None,
         frame_features: Mapping[str, Any] | None = None,
         vectors: Mapping[str, Mapping[str, Any]] | None = None,
         dims: Mapping[str, int] | None = None,
@@ -114,7 +116,7 @@ class ItemDataset(Dataset[Sample]):
         self.texts = texts_of(items)
         self.labels, self.p_violating = labels, labels if p_violating is None else p_violating
         self.preprocessing = preprocessing if reads_sound else replace(preprocessing, log_mel=None)
-        self.reads_frames, self.reads_sound = reads_frames, reads_sound
+        self.reads_frames, self.reads_sound, self.load = reads_frames, reads_sound, load
         self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
         self.augment = augment
 
@@ -127,7 +129,7 @@ class ItemDataset(Dataset[Sample]):
         frames, frame_features, times, log_mel = None, None, np.zeros(0, np.float32), None
         began = time.perf_counter()
         if self.reads_frames:
-            decoded = self._decoded(self._load(key), index)
+            decoded = self._decoded(self._load_of(key), index)
             frames, times, log_mel = decoded.frames, decoded.times, decoded.log_mel
         elif self.reads_sound:
             log_mel = self._decoded(load_log_mel, index)
@@ -158,10 +160,10 @@ class ItemDataset(Dataset[Sample]):
             decode_seconds,
         )
 
-    def _load(self, key: Draw | int) -> Callable[[list[str], str, Preprocessing], Frames]:
+    def _load_of(self, key: Draw | int) -> Callable[[list[str], str, Preprocessing], Frames]:
         if self.augment is None or not isinstance(key, Draw):
-            return load_frames
-        return partial(load_augmented, augmentation=self.augment.of(key))
+            return self.load or load_frames
+        return partial(load_augmented, augmentation=self.augment.of(key), load=self.load or load_frames)
 
     def _decoded(self, load: Callable[[list[str], str, Preprocessing], Read], index: int) -> Read:
         try:

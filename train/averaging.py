@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -115,4 +116,8 @@ class WeightAverage(Callback):
 
 
 def _trained(module: lightning.LightningModule) -> dict[str, torch.nn.Parameter]:
+    """By name the weights that train; where they are split, the shards."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()  # after a pass without gradients the outermost stay whole
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}

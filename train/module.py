@@ -60,7 +60,7 @@ class PolicyClassifier(lightning.LightningModule):
         self.targets = targets
         self.optimisation, self.seed, self.record = optimisation, seed, record
         self.unstored = frozenset(NETWORK + name for name in unstored)
-        self.strict_loading = False  # frozen weights are absent; on_load_checkpoint checks the others
+        self.strict_loading = False  # frozen weights are absent; train.resume.Start knows that all others are there
         self.frozen: list[Frozen] = []
         self.accumulated = AccumulatedLabels()
         self.total_steps = math.inf
@@ -187,10 +187,9 @@ class PolicyClassifier(lightning.LightningModule):
         }
         checkpoint[KEY] = self.record
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning loads loosely; here nothing but frozen weights may be missing."""
-        expected = {name for name in self.state_dict() if name not in self.unstored}
-        assert set(checkpoint["state_dict"]) == expected, "the checkpoint's record matches, its weights do not"
+    def stored_names(self) -> frozenset[str]:
+        """Names of the weights that a checkpoint of this job holds."""
+        return frozenset(self.state_dict()) - self.unstored
 
 
 def seed_device(device: torch.device, seed: int) -> None:

@@ -28,10 +28,17 @@ class Start:
     Attributes:
         path: the checkpoint.
         place: epoch of the next batch, and its number within it, from 0.
+        weights: names of those that it holds.
     """
 
     path: Path
     place: tuple[int, int]
+    weights: frozenset[str]
+
+    def path_holding(self, expected: frozenset[str]) -> Path:
+        """The path; whoever loads it does so loosely, for frozen weights are absent: all others must be there."""
+        assert self.weights == expected, "the checkpoint's record matches, its weights do not"
+        return self.path
 
 
 def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwrite: bool) -> Start | None:
@@ -68,7 +75,7 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
             f"{start}: comes from a run of another configuration or other data; "
             + ("choose another out=, or overwrite=true" if start == last else "give the settings it was trained with")
         )
-    return Start(start, _place(content))
+    return Start(start, _place(content), frozenset(content["state_dict"]))
 
 
 def _place(content: dict[str, Any]) -> tuple[int, int]:

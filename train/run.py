@@ -22,6 +22,7 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, encode_together
+from train.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
@@ -68,6 +69,7 @@ def train(
     shards: str | None = None,
     shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
     shards_mixed: Annotated[int, Field(ge=1)] = 8,
+    clip_decoder: ClipDecoder = "pyav",
     checkpoint_every_n_steps: Count | None = None,
     checkpoint_every_n_minutes: Positive | None = 10.0,
     ckpt_path: str | None = "auto",
@@ -90,8 +92,10 @@ def train(
         "augment": augment.model_dump(mode="json"),
         "trainer": trainer,
         "seed": seed,
+        "clip_decoder": clip_decoder,
     }
     check_augment(augment, model)
+    check_clip_decoder(clip_decoder, model, preprocessing)
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(
         out / CHECKPOINTS,
@@ -213,13 +217,14 @@ def train(
                 encoded["train"],
                 batches=sharing(order, start=start.place if start else (0, 0), ahead=ahead),
                 augment=augmented,
+                load=load_frames_by(clip_decoder, device=fit.strategy.root_device),
             ),
             loading(
                 readable["validation"],
                 encoded["validation"],
                 batches=sharing(AsGiven(len(readable["validation"].items))),
             ),
-            ckpt_path=None if start is None else start.path,
+            ckpt_path=None if start is None else start.path_holding(job.stored_names()),
             weights_only=True,
         )
     if is_rehearsal(fit):

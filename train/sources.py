@@ -135,10 +135,11 @@ def build_backbone(config: dict[str, Any]) -> Any:
     import transformers  # noqa: PLC0415
 
     wanted, settings = config["architectures"][0], transformers.AutoConfig.for_model(**config)
-    whole: Any = transformers.AutoModel
-    # Parts of models, such as the encoder of Whisper, are found beside the whole alone.
-    beside = sys.modules[whole._model_mapping[type(settings)].__module__]
-    made: Any = getattr(transformers, wanted, None) or getattr(beside, wanted, None)
+    made: Any = getattr(transformers, wanted, None)
+    if made is None:
+        # Parts of models, such as the encoder of Whisper, are found beside the whole alone.
+        whole: Any = transformers.AutoModel
+        made = getattr(sys.modules[whole._model_mapping[type(settings)].__module__], wanted, None)
     if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
         raise InputError(f"this version of Transformers has no model {wanted!r}")
     with _quiet():

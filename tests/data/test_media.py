@@ -433,7 +433,7 @@ def test_settings_survive_json_and_foreign_ones_are_refused():
         Preprocessing(height=True)
 
 
-@pytest.mark.parametrize("name", ["preprocessing", "photo", "clip", *CLIP_PARTS, "media", "text"])
+@pytest.mark.parametrize("name", ["preprocessing", "photo", "clip", *CLIP_PARTS, "sound", "media", "text"])
 def test_what_predict_carries_stands_on_serving_packages_alone(name):
     tree = ast.parse(Path(data.clip.__file__).with_name(f"{name}.py").read_text())
     allowed = set(sys.stdlib_module_names) | {"numpy", "PIL", "av", "tokenizers", "data", "fsspec"}
@@ -443,4 +443,5 @@ def test_what_predict_carries_stands_on_serving_packages_alone(name):
         elif isinstance(node, ast.ImportFrom):
             assert str(node.module).split(".")[0] in allowed
             if str(node.module).startswith("data."):
-                assert node.module in {f"data.{name}" for name in ("preprocessing", "photo", "clip", *CLIP_PARTS)}
+                carried = ("preprocessing", "photo", "clip", *CLIP_PARTS, "sound")
+                assert node.module in {f"data.{name}" for name in carried}
