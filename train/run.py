@@ -185,7 +185,6 @@ def train(
         pin_memory=fit.strategy.root_device.type == "cuda",
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
-    labels = readable["train"].labels
     ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
     order = order_for(
         readable["train"],
@@ -197,10 +196,10 @@ def train(
         world_size=fit.world_size,
     )
     augmented = augment_of(augment, readable["train"], all_policies, seed)
-    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
+    mine_hard_negatives(fit, order, readable["train"].labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit) and fit.is_global_zero:
         _write_start(out, config, record, unreadable)
-    labelled = count_known(labels, [policy.policy_id for policy in all_policies])
+    labelled = count_known(readable["train"].labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     monitor.watch(fit)
     with (
@@ -243,7 +242,7 @@ def train(
             *augment_line(augmented),
             *_unread_evidence(all_policies, model),
             *monitor.line(fit),
-            *known_labels_table(labelled, len(labels)),
+            *known_labels_table(labelled, len(readable["train"].items)),
             *criterion.summary(),
             *_table(keep.best_metrics),
         ],
