@@ -37,7 +37,7 @@ from train.order import AsGiven, RankBatches
 from train.parts import read_split
 from train.preemption import StopSignals
 from train.probe import prepare
-from train.processes import on_first
+from train.processes import lost_processes_explained, on_first
 from train.quarantine import quarantine, write_quarantine
 from train.record import record_run
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
@@ -207,6 +207,7 @@ def train(
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
         dead_workers_explained(),
+        lost_processes_explained(),
         keep.signals.watched(),
     ):
         fit.fit(
