@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.errors import InputError
-from data.media import MediaError, load_frames, load_log_mel
+from data.media import Frames, MediaError, load_frames, load_log_mel
 from data.preprocessing import Preprocessing
 from data.shards.opening import register
 from data.sound import padded_log_mels
@@ -85,6 +85,7 @@ class ItemDataset(Dataset[Sample]):
         preprocessing: of media that are decoded here.
         reads_frames: whether an encoder still wants pixels.
         reads_sound: whether one still wants spectrograms.
+        load: reads an item's frames, in training alone; None as in serving.
         frame_features: by item_id, each [T, D], with its times; None where the image encoder still runs, or is none.
         vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
             reads are absent, or have no row.
@@ -100,6 +101,7 @@ class ItemDataset(Dataset[Sample]):
         preprocessing: Preprocessing,
         reads_frames: bool = True,
         reads_sound: bool = False,
+        load: Callable[[list[str], str, Preprocessing], Frames] | None = None,
         frame_features: Mapping[str, Any] | None = None,
         vectors: Mapping[str, Mapping[str, Any]] | None = None,
         dims: Mapping[str, int] | None = None,
@@ -110,7 +112,7 @@ class ItemDataset(Dataset[Sample]):
         self.texts = texts_of(items)
         self.labels, self.p_violating = labels, labels if p_violating is None else p_violating
         self.preprocessing = preprocessing if reads_sound else replace(preprocessing, log_mel=None)
-        self.reads_frames, self.reads_sound = reads_frames, reads_sound
+        self.reads_frames, self.reads_sound, self.load = reads_frames, reads_sound, load
         self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
 
     def __len__(self) -> int:
@@ -121,7 +123,7 @@ class ItemDataset(Dataset[Sample]):
         frames, frame_features, times, log_mel = None, None, np.zeros(0, np.float32), None
         began = time.perf_counter()
         if self.reads_frames:
-            decoded = self._decoded(load_frames, index)
+            decoded = self._decoded(self.load or load_frames, index)
             frames, times, log_mel = decoded.frames, decoded.times, decoded.log_mel
         elif self.reads_sound:
             log_mel = self._decoded(load_log_mel, index)

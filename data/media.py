@@ -91,7 +91,7 @@ def load_log_mel(media: Sequence[str], media_type: str, preprocessing: Preproces
     assert settings is not None
     if media_type != "video" or len(media) != 1:
         return np.zeros((settings.num_mels, 0), np.float32)
-    with _opened(media[0], preprocessing) as file:
+    with opened_media(media[0], preprocessing) as file:
         return log_mel_of(decode_sound(file, seconds), settings, seconds)
 
 
@@ -113,17 +113,17 @@ def _load_photo_of(media: Sequence[str], index: int, preprocessing: Preprocessin
 
 
 def _load_photo(path: str, preprocessing: Preprocessing) -> Image.Image:
-    with _opened(path, preprocessing) as file:
+    with opened_media(path, preprocessing) as file:
         return decode_photo(file, preprocessing)
 
 
 def _load_clip(path: str, preprocessing: Preprocessing, place: float) -> tuple[list[Image.Image], list[float]]:
-    with _opened(path, preprocessing) as file:
+    with opened_media(path, preprocessing) as file:
         return decode_clip(file, preprocessing, place=place)
 
 
 @contextmanager
-def _opened(path: str, preprocessing: Preprocessing) -> Iterator[BinaryIO]:
+def opened_media(path: str, preprocessing: Preprocessing) -> Iterator[BinaryIO]:
     """A file or fsspec URL opened for reading, its size checked; MediaError with the reason where it cannot be."""
     remote = "://" in path
     try:

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from data.loading import Batch, Collate, ItemDataset, Sample
 from data.preprocessing import Preprocessing
 from train.encode import Encoded
+from train.fast_clips import LoadFrames
 from train.network import MultimodalClassifier
 from train.order import RankBatches
 from train.parts import Part
@@ -30,8 +31,9 @@ def loader(
     num_workers: int,
     seed: int = 0,
     pin_memory: bool = False,
+    load: LoadFrames | None = None,
 ) -> DataLoader[Sample]:
-    """This process's batches of a part; the last three arguments are those of `worker_settings`."""
+    """This process's batches of a part, its media read by `load`; the three before are of `worker_settings`."""
     still_runs = model.tuned
     dataset = ItemDataset(
         part.items,
@@ -40,6 +42,7 @@ def loader(
         preprocessing=preprocessing,
         reads_frames=bool(still_runs & {"image", "clip"}),
         reads_sound="audio" in still_runs,
+        load=load,
         frame_features=None if "image" in still_runs else encoded.frames,
         vectors={name: rows for name, rows in encoded.vectors.items() if name not in still_runs},
         dims=network.dims,

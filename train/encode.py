@@ -15,7 +15,7 @@ from train.assemble import Encoders
 from train.encode_media import Quarantined, encode_media
 from train.encode_texts import encode_texts
 from train.features import Rows
-from train.processes import is_connected, together
+from train.processes import LONGEST_ENCODING, is_connected, together
 
 
 def encode_together(
@@ -38,8 +38,8 @@ def encode_together(
                 start, stop = (place * len(ordered) // world_size for place in (rank, rank + 1))
                 encode_items(ordered[start:stop])
 
-        together(encode_share)
-    return together(lambda: {name: encode_items(items) for name, items in parts.items()})
+        together(encode_share, longest=LONGEST_ENCODING)
+    return together(lambda: {name: encode_items(items) for name, items in parts.items()}, longest=LONGEST_ENCODING)
 
 
 @dataclass(frozen=True)

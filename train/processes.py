@@ -7,7 +7,8 @@ Shapes: N rows of all processes.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -20,8 +21,10 @@ from torch import Tensor, distributed
 from data.errors import InputError
 
 Result = TypeVar("Result")
-# A process that dies ends the connection at once; this is for one that hangs. Encoding may take hours.
-LONGEST_WAIT = timedelta(hours=12)
+# A process that dies ends the connection at once; these are for one that hangs.
+LONGEST_STEP = timedelta(minutes=10)  # from one thing done together to the next: a step, a checkpoint
+LONGEST_ENCODING = timedelta(hours=12)
+LOST = ("closed by peer", "reset by peer", "timed out", "timeout", "broken pipe")  # in what gloo says
 
 
 def connect(trainer: Trainer) -> None:
@@ -39,7 +42,9 @@ def connect(trainer: Trainer) -> None:
         torch.cuda.set_device(strategy.root_device)
     chosen = getattr(strategy, "process_group_backend", None)
     backend = chosen or distributed.get_default_backend_for_device(strategy.root_device)
-    distributed.init_process_group(backend, rank=trainer.global_rank, world_size=trainer.world_size)
+    distributed.init_process_group(
+        backend, rank=trainer.global_rank, world_size=trainer.world_size, timeout=LONGEST_STEP
+    )
 
 
 def is_connected() -> bool:
@@ -47,15 +52,38 @@ def is_connected() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def together(work: Callable[[], Result]) -> Result:
-    """Do a piece of work on every process and wait for all of them; where one fails, all fail.
+@contextmanager
+def lost_processes_explained() -> Iterator[None]:
+    """Say it where another process is gone or hangs.
 
     Raises:
-        InputError: of this process, or else what another was told.
+        InputError: instead of what gloo says. NCCL ends the process by itself, with a message of its own.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_connected() or not any(sign in str(error).lower() for sign in LOST):
+            raise
+        raise InputError(
+            f"process {distributed.get_rank()} lost another of this run, which ended or hangs: look for what it said "
+            "last. Give the same command again, which goes on from the last checkpoint"
+        ) from error
+
+
+def together(work: Callable[[], Result], *, longest: timedelta | None = None) -> Result:
+    """Do a piece of work on every process and wait for all of them; where one fails, all fail.
+
+    Args:
+        work: to do.
+        longest: that one process may take longer than another; LONGEST_STEP if None.
+
+    Raises:
+        InputError: of this process, or else what another was told, or that another is lost.
     """
     if not is_connected():
         return work()
-    waiting = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    with lost_processes_explained():
+        waiting = distributed.new_group(backend="gloo", timeout=longest or LONGEST_STEP)
     result: list[Result] = []
     own: Exception | None = None
     try:
@@ -64,7 +92,8 @@ def together(work: Callable[[], Result]) -> Result:
         own = error
     problems: list[str | None] = [None] * distributed.get_world_size()
     said = None if own is None else str(own) if isinstance(own, InputError) else repr(own)
-    distributed.all_gather_object(problems, said, group=waiting)  # type: ignore[arg-type]
+    with lost_processes_explained():
+        distributed.all_gather_object(problems, said, group=waiting)  # type: ignore[arg-type]
     if own is not None:
         raise own
     for rank, problem in enumerate(problems):

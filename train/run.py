@@ -20,6 +20,7 @@ from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
 from train.checkpoint import RunRecord
 from train.encode import encode, encode_together
+from train.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
 from train.known_labels import count_known, counts_of, known_labels_table
 from train.loggers import LogCurves, logging_to
 from train.losses.criterion import Criterion
@@ -34,7 +35,7 @@ from train.order import AsGiven, RankBatches
 from train.parts import read_split
 from train.preemption import StopSignals
 from train.probe import prepare
-from train.processes import on_first
+from train.processes import lost_processes_explained, on_first
 from train.quarantine import quarantine, write_quarantine
 from train.record import record_run
 from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
@@ -65,6 +66,7 @@ def train(
     shards: str | None = None,
     shards_cache_gb: Annotated[float, Field(gt=0)] = 100.0,
     shards_mixed: Annotated[int, Field(ge=1)] = 8,
+    clip_decoder: ClipDecoder = "pyav",
     checkpoint_every_n_steps: Count | None = None,
     checkpoint_every_n_minutes: Positive | None = 10.0,
     ckpt_path: str | None = "auto",
@@ -86,7 +88,9 @@ def train(
         "loss": loss.model_dump(mode="json"),
         "trainer": trainer,
         "seed": seed,
+        "clip_decoder": clip_decoder,
     }
+    check_clip_decoder(clip_decoder, model, preprocessing)
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(
         out / CHECKPOINTS,
@@ -94,10 +98,9 @@ def train(
         every_n_steps=checkpoint_every_n_steps,
         every_n_minutes=checkpoint_every_n_minutes,
     )
-    average = [] if optim.ema_decay is None else [WeightAverage(optim.ema_decay)]
     fit = build_trainer(
         trainer,
-        callbacks=[keep, *average, LogCurves()],
+        callbacks=[keep, *([WeightAverage(optim.ema_decay)] if optim.ema_decay else []), LogCurves()],
         extra_callbacks=callbacks,
         logged=bool(logger),
         out=out,
@@ -200,6 +203,7 @@ def train(
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
         dead_workers_explained(),
+        lost_processes_explained(),
         keep.signals.watched(),
     ):
         fit.fit(
@@ -208,6 +212,7 @@ def train(
                 readable["train"],
                 encoded["train"],
                 batches=sharing(order, start=start.place if start else (0, 0), ahead=ahead),
+                load=load_frames_by(clip_decoder, device=fit.strategy.root_device),
             ),
             loading(
                 readable["validation"],

@@ -175,6 +175,7 @@ def test_an_item_scores_the_same_whoever_is_beside_it(model: Path, split: Path, 
     np.testing.assert_allclose(few.values, every.of(few.item_ids), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_second_export_is_byte_identical_and_no_file_tells_of_the_machine(
     model: Path, checkpoint: Path, split: Path, encoders: Path, tmp_path: Path
 ) -> None:
@@ -207,7 +208,7 @@ def test_an_export_that_differs_leaves_the_old_model_alone(
     assert [path.name for path in tmp_path.rglob("*")] == ["model", "kept"]
 
 
-@pytest.mark.parametrize("modality", ["image", "text"])
+@pytest.mark.parametrize("modality", [pytest.param("image", marks=pytest.mark.slow), "text"])
 def test_models_of_one_modality(encoders, preprocessing, split, tmp_path, modality: str) -> None:
     model = ModelSettings(
         image=ImageSettings(source=str(encoders / "tiny-vit")) if modality == "image" else None,

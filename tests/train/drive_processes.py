@@ -6,16 +6,20 @@ Called with a pickled list of runs, one after the other.
 import importlib
 import os
 import pickle
+import signal
 import socket
 import sys
 import traceback
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from data.errors import Preempted
+from data.errors import InputError, Preempted
+from train import processes
 from train.run import train
 
 
@@ -25,11 +29,13 @@ class Run:
 
     Attributes:
         given: the arguments of `train`.
-        exit_code: that every process is to end with.
+        exit_codes: that the processes are to end with.
+        longest_step: seconds; None for train.processes.LONGEST_STEP.
     """
 
     given: dict[str, Any]
-    exit_code: int = 0
+    exit_codes: tuple[int, ...]
+    longest_step: float | None = None
 
 
 def started(run: Run, rank: int, port: int) -> int:
@@ -42,17 +48,31 @@ def started(run: Run, rank: int, port: int) -> int:
         places = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": world_size}
         places |= {"LOCAL_WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in places.items()} | {"TORCHELASTIC_RUN_ID": "forks"})
+    if run.longest_step is not None:
+        processes.LONGEST_STEP = timedelta(seconds=run.longest_step)
+    if rank:
+        sys.addaudithook(partial(leave_alone, str(run.given["out"])))
     code = 1
     try:
         train(**run.given)
         code = 0
     except Preempted as stopped:
         code = stopped.exit_code
+    except InputError as error:
+        print(error, file=sys.stderr)
+        code = 2
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def leave_alone(folder: str, event: str, given: tuple[Any, ...]) -> None:
+    """Fail where a file is put into the folder, which is the first process's to do."""
+    if event == "os.rename" and str(given[1]).startswith(folder):
+        print(f"written by another process than the first: {given[1]}", file=sys.stderr, flush=True)
+        os._exit(3)
 
 
 def free_port() -> int:
@@ -73,8 +93,11 @@ def main() -> None:
     for run in runs:
         port = free_port()
         children = [started(run, rank, port) for rank in range(run.given["trainer"]["devices"])]
-        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-        assert set(codes) == {run.exit_code}, (run.given["out"], codes)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1])]
+        if run.exit_codes[-1] == -signal.SIGKILL:  # it may only have been stopped
+            os.kill(children[-1], signal.SIGKILL)
+        codes += [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children[1:]]
+        assert tuple(codes) == run.exit_codes, (run.given["out"], codes)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ GROUPS = groups_of(TRAIN)
 PROJECT = Path(__file__).resolve().parent.parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
 SIZES = ("height", "width", "num_frames", "max_tokens")
+QUICK = ("demo", "ddp")  # one for one device, one for several; a rehearsal on a CPU tells the others little apart
 ON_CPU = ["trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=1", "trainer.strategy=auto"]
 
 
@@ -53,7 +54,10 @@ def tiny(
     ]
 
 
-@pytest.mark.parametrize("experiment", GROUPS["experiment"])
+@pytest.mark.parametrize(
+    "experiment",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in GROUPS["experiment"]],
+)
 def test_every_experiment_survives_a_rehearsal(
     experiment: str, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def records(folder: Path) -> bytes:
     return file.read_bytes()
 
 
+@pytest.mark.slow
 def test_wandb_writes_offline_and_goes_on_under_its_id(
     arguments: Arguments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

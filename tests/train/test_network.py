@@ -164,7 +164,9 @@ def test_fusion_starts_at_zero() -> None:
     assert torch.equal(network.fuse(encoded_inputs()), torch.zeros(4, len(EVIDENCE)))
 
 
-@pytest.mark.parametrize("kinds", [("vit", "bert"), ("siglip", "siglip"), ("timm", None)])
+@pytest.mark.parametrize(
+    "kinds", [("vit", "bert"), pytest.param(("siglip", "siglip"), marks=pytest.mark.slow), ("timm", None)]
+)
 def test_it_exports_with_free_batch_frames_and_tokens(
     kinds: tuple[str | None, str | None], encoder_folder: Callable[[str], str]
 ) -> None:

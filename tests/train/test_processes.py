@@ -31,10 +31,15 @@ EPOCHS = 2
 
 @pytest.fixture
 def uneven(split_folder: Path, tmp_path: Path) -> Path:
-    """The split with 31 training and 15 validation posts, half of whose labels are unknown, spread unevenly."""
+    """The split with 31 training and 15 validation posts: half the labels unknown, half the captions empty.
+
+    So in some batches one process has nothing to read and another has.
+    """
     shutil.copytree(split_folder, tmp_path / "split")
     for part in ("train", "validation"):
         items = pl.read_parquet(tmp_path / "split" / part / "items.parquet")[:-1]
+        reads = pl.Series(np.random.default_rng(2).random(len(items)) < 0.5)
+        items = items.with_columns(pl.when(reads).then("caption").alias("caption"))
         items.write_parquet(tmp_path / "split" / part / "items.parquet")
         annotations = pl.read_parquet(tmp_path / "split" / part / "annotations.parquet")
         kept = annotations.filter(pl.col("item_id").is_in(items["item_id"].implode()))
@@ -108,24 +113,8 @@ def assert_alike(one: Path, two: Path, first: Path, second: Path) -> None:
             torch.testing.assert_close(other[part][name], held, atol=2e-5, rtol=1e-3, msg=name)
 
 
-@pytest.mark.slow
-def test_torchrun_with_two_processes_trains_as_one_does(
-    arguments: Callable[..., dict[str, Any]], uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(HERE))
-    recorder = {"_target_": "recorder.Recorder", "path": str(tmp_path / "one.pt")}
-    whole = without_dropout(arguments(out=tmp_path / "one", split=uneven), 8)
-    train(**whole, callbacks={"recorder": recorder})
-    given = without_dropout(arguments(out=tmp_path / "two", split=uneven, cache_dir=tmp_path / "other"), 4)
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "scripts.cli", "train"]
-    done = run(*torchrun, *settings(given, "frozen"), given=given, recorder={**recorder, "path": tmp_path / "two.pt"})
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count(f"train: {EPOCHS} epochs on 31 items") == 1
-    assert_alike(tmp_path / "one", tmp_path / "two", tmp_path / "one.pt", tmp_path / "two.pt")
-
-
-def together(tmp_path: Path, *runs: Any) -> None:
-    """Each run in forks of one process, one run after the other."""
+def together(tmp_path: Path, *runs: Any) -> str:
+    """Each run in forks of one process, one run after the other; what they said."""
     (tmp_path / "runs").write_bytes(pickle.dumps(runs))
     done = subprocess.run(
         [sys.executable, str(HERE / "drive_processes.py"), str(tmp_path / "runs")],
@@ -136,6 +125,7 @@ def together(tmp_path: Path, *runs: Any) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-5000:]
+    return done.stderr
 
 
 @pytest.fixture
@@ -153,38 +143,68 @@ def still(encoder_folder: Callable[[str], str], tmp_path: Path) -> Callable[[str
     return folder_of
 
 
-FSDP2 = {"_target_": "lightning.pytorch.strategies.ModelParallelStrategy", "save_distributed_checkpoint": False}
+STRATEGIES: dict[str, Any] = {
+    "ddp": "ddp",
+    "fsdp2": {"_target_": "lightning.pytorch.strategies.ModelParallelStrategy", "save_distributed_checkpoint": False},
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tune", "strategy"), [("full", FSDP2), ("lora", FSDP2), ("lora", "ddp"), ("full", "ddp")])
-def test_two_processes_stop_on_a_signal_go_on_and_end_as_one_process_does(
+def test_a_run_of_lightnings_launcher_stops_on_a_signal_and_goes_on_under_torchrun_as_one_process_does(
+    arguments: Callable[..., dict[str, Any]], uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes to the second process."""
+    monkeypatch.syspath_prepend(str(HERE))
+    recorder = {"_target_": "recorder.Recorder", "path": str(tmp_path / "one.pt")}
+    whole = without_dropout(arguments(out=tmp_path / "one", split=uneven), 8)
+    train(**whole, callbacks={"recorder": recorder})
+    given = without_dropout(arguments(out=tmp_path / "two", split=uneven, cache_dir=tmp_path / "other"), 4)
+    command = ["scripts.cli", "train", *settings(given, "frozen")]
+    stopped = run(*command, given=given, recorder={**recorder, "stop_at": 1, "rank": 1})
+    assert stopped.returncode == 143, stopped.stderr[-3000:]
+    assert stopped.stderr.count("stopped by SIGTERM after step 2") == 1
+    assert read_checkpoint(given["out"] / "checkpoints" / "last.ckpt")["global_step"] == 2
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", *command]
+    done = run(*torchrun, given=given, recorder={**recorder, "path": tmp_path / "two.pt"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count(f"train: {EPOCHS} epochs on 31 items") == done.stdout.count("continued from") == 1
+    assert_alike(tmp_path / "one", tmp_path / "two", tmp_path / "one.pt", tmp_path / "two.pt")
+
+
+@pytest.mark.slow
+def test_ddp_and_fsdp2_with_everything_on_stop_go_on_and_end_as_one_process_does(
     arguments: Callable[..., dict[str, Any]],
     still: Callable[[str], str],
     uneven: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tune: Any,
-    strategy: Any,
 ) -> None:
-    """Averages and unfreezing with it. The signal comes to the second process."""
+    """Averages, unfreezing, an encoder tuned as a whole and one by adapters; and processes that die or hang."""
     monkeypatch.syspath_prepend(str(HERE))
     from drive_processes import Run
 
-    tuned: dict[str, Any] = {"tune": tune, "unfreeze_over": 0.8}
     model = ModelSettings(
-        image=ImageSettings(source=still("vit"), **tuned),
-        text=TextSettings(source=still("bert"), **tuned),
+        image=ImageSettings(source=still("vit"), tune="full", unfreeze_over=0.8),
+        text=TextSettings(source=still("bert"), tune="lora", unfreeze_over=0.8),
         fusion=FusionSettings(width=16, num_heads=2, dropout=0.0, modality_dropout=0.0),
     )
     optim = OptimSettings(batch_size=8, encoder_learning_rate=1e-4, ema_decay=0.9)
     one = arguments(model=model, optim=optim, split=uneven, out=tmp_path / "one", trainer={"max_epochs": EPOCHS})
-    one["callbacks"] = {"recorder": {"_target_": "recorder.Recorder", "path": str(tmp_path / "one.pt")}}
-    two = {**one, "out": tmp_path / "two", "optim": optim.model_copy(update={"batch_size": 4})}
-    two["trainer"] = {**one["trainer"], "devices": 2, "strategy": strategy}
-    recorder = {**one["callbacks"]["recorder"], "path": str(tmp_path / "two.pt")}
-    stopping = {**two, "callbacks": {"recorder": {**recorder, "stop_at": 5, "rank": 1}}}
-    together(
-        tmp_path, Run(one), Run(stopping, 128 + signal.SIGTERM), Run({**two, "callbacks": {"recorder": recorder}})
-    )
-    assert_alike(tmp_path / "one", tmp_path / "two", tmp_path / "one.pt", tmp_path / "two.pt")
+
+    def watched(given: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        path = f"{given['out']}.pt"
+        return {**given, "callbacks": {"recorder": {"_target_": "recorder.Recorder", "path": path, **changes}}}
+
+    runs = [Run(watched(one), (0,))]
+    stopped, killed = 128 + signal.SIGTERM, -signal.SIGKILL
+    for name, strategy in STRATEGIES.items():
+        two = {**one, "out": tmp_path / name, "optim": optim.model_copy(update={"batch_size": 4})}
+        two["trainer"] = {**one["trainer"], "devices": 2, "strategy": strategy}
+        runs += [Run(watched(two, stop_at=5, rank=1), (stopped, stopped)), Run(watched(two), (0, 0))]
+        lost = {**two, "out": tmp_path / "lost", "overwrite": True}
+        runs.append(Run(watched(lost, stop_at=2, rank=1, signum=int(signal.SIGKILL)), (2, killed)))
+        runs.append(Run(watched(lost, stop_at=2, rank=1, signum=int(signal.SIGSTOP)), (2, killed), longest_step=3))
+    said = together(tmp_path, *runs)
+    for name in STRATEGIES:
+        assert_alike(tmp_path / "one", tmp_path / name, tmp_path / "one.pt", tmp_path / f"{name}.pt")
+    assert said.count("process 0 lost another of this run, which ended or hangs") == 4

@@ -78,7 +78,7 @@ class Signals(lightning.Callback):
 @pytest.mark.parametrize(
     ("signum", "changes"),
     [
-        (signal.SIGTERM, {}),
+        pytest.param(signal.SIGTERM, {}, marks=pytest.mark.slow),
         (signal.SIGINT, {"accumulate_grad_batches": 2, "val_check_interval": 0.5}),
     ],
 )
@@ -102,6 +102,7 @@ def test_a_signal_ends_the_step_keeps_its_state_and_leaves(
     assert_same_weights(tmp_path / "whole", given["out"])
 
 
+@pytest.mark.slow
 def test_slurm_requeues_what_it_signals(arguments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "signals_of_this_test", sys.modules[__name__])
     (tmp_path / "bin").mkdir()
