@@ -8,6 +8,7 @@ Shapes: B batch, T frames, L tokens, M mels, K places of a spectrogram, P polici
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data.augment import Augment, Draw, load_augmented
 from data.errors import InputError
 from data.media import Frames, MediaError, load_frames, load_log_mel
 from data.preprocessing import Preprocessing
@@ -76,7 +78,7 @@ class MediaBrokeError(InputError):
 
 
 class ItemDataset(Dataset[Sample]):
-    """Items with their labels.
+    """Items with their labels, by index or as they are drawn in training.
 
     Args:
         items: N items, as `data.items.read_items` returns them, the unreadable ones removed.
@@ -90,6 +92,7 @@ class ItemDataset(Dataset[Sample]):
         vectors: by name of an encoder that ran before, its features by item_id, each [1, D]; items without what it
             reads are absent, or have no row.
         dims: D by the same names.
+        augment: what changes frames that are decoded for a Draw; None for nothing.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class ItemDataset(Dataset[Sample]):
         frame_features: Mapping[str, Any] | None = None,
         vectors: Mapping[str, Mapping[str, Any]] | None = None,
         dims: Mapping[str, int] | None = None,
+        augment: Augment | None = None,
     ) -> None:
         self.item_ids = items["item_id"].to_list()
         self.media = items["media"].to_list()
@@ -114,16 +118,18 @@ class ItemDataset(Dataset[Sample]):
         self.preprocessing = preprocessing if reads_sound else replace(preprocessing, log_mel=None)
         self.reads_frames, self.reads_sound, self.load = reads_frames, reads_sound, load
         self.frame_features, self.vectors, self.dims = frame_features, vectors or {}, dims or {}
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, key: Draw | int) -> Sample:
+        index = key.index if isinstance(key, Draw) else key
         item_id = self.item_ids[index]
         frames, frame_features, times, log_mel = None, None, np.zeros(0, np.float32), None
         began = time.perf_counter()
         if self.reads_frames:
-            decoded = self._decoded(self.load or load_frames, index)
+            decoded = self._decoded(self._load_of(key), index)
             frames, times, log_mel = decoded.frames, decoded.times, decoded.log_mel
         elif self.reads_sound:
             log_mel = self._decoded(load_log_mel, index)
@@ -153,6 +159,11 @@ class ItemDataset(Dataset[Sample]):
             index,
             decode_seconds,
         )
+
+    def _load_of(self, key: Draw | int) -> Callable[[list[str], str, Preprocessing], Frames]:
+        if self.augment is None or not isinstance(key, Draw):
+            return self.load or load_frames
+        return partial(load_augmented, augmentation=self.augment.of(key), load=self.load or load_frames)
 
     def _decoded(self, load: Callable[[list[str], str, Preprocessing], Read], index: int) -> Read:
         try:

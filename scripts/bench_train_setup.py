@@ -30,7 +30,7 @@ from train.encode import Encoded, encode
 from train.forward import evidence_of
 from train.losses.criterion import Criterion
 from train.losses.settings import BCE
-from train.module import PolicyClassifier
+from train.module import PolicyClassifier, seed_device
 from train.monitor import ThroughputMonitor
 from train.optim import adamw, optimisation_of, parameter_groups, warmup_and_cosine
 from train.order import RankBatches, order_of
@@ -188,11 +188,13 @@ class BareLoop:
         self.schedule = warmup_and_cosine(
             self.optimizer, total_steps=total_steps, warmup_fraction=optimisation.warmup_fraction
         )
-        self.batches = _without_end(subject.loader(self.job))
+        self.batches, self.steps = _without_end(subject.loader(self.job)), 0
 
     def step(self) -> None:
-        """Fetch a batch and learn from it."""
+        """Fetch a batch and learn from it; seeded step by step, as whoever wants to resume exactly does."""
         batch = next(self.batches)
+        seed_device(batch.labels.device, SEED + self.steps)
+        self.steps += 1
         summed = self.criterion(self.network.fuse(evidence_of(batch, self.network)), batch.labels, batch.p_violating)
         loss = summed.mean(num_labels=summed.num_labels, world_size=1)
         self.optimizer.zero_grad()
@@ -207,6 +209,19 @@ def _without_end(made: Any) -> Iterator[Batch]:
         yield from made
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Of a step.
+
+    Attributes:
+        wall: seconds.
+        processor: seconds of this process, all threads together; workers are other processes.
+    """
+
+    wall: float
+    processor: float
+
+
 class Interleaved(Callback):
     """Runs a block of steps of another loop after each block of Lightning's, and takes the time of both.
 
@@ -217,9 +232,9 @@ class Interleaved(Callback):
 
     def __init__(self, other: Callable[[], None], block: int) -> None:
         self.other, self.block = other, block
-        self.lightning_seconds: list[float] = []
-        self.other_seconds: list[float] = []
-        self._seen, self._since = 0, 0.0
+        self.lightning_costs: list[Cost] = []
+        self.other_costs: list[Cost] = []
+        self._seen, self._since = 0, _now()
 
     def on_train_batch_end(self, *given: Any) -> None:
         """After the last step of a block: the other's turn. The first block of each warms up."""
@@ -227,14 +242,21 @@ class Interleaved(Callback):
         self._seen += 1
         if self._seen % self.block:
             return
-        now = time.perf_counter()
+        now = _now()
         for _ in range(self.block):
             self.other()
-        end = time.perf_counter()
+        end = _now()
         if self._seen > self.block:
-            self.lightning_seconds.append((now - self._since) / self.block)
-            self.other_seconds.append((end - now) / self.block)
-        self._since = end
+            self.lightning_costs.append(self._step_between(self._since, now))
+            self.other_costs.append(self._step_between(now, end))
+        self._since = _now()
+
+    def _step_between(self, start: Cost, end: Cost) -> Cost:
+        return Cost((end.wall - start.wall) / self.block, (end.processor - start.processor) / self.block)
+
+
+def _now() -> Cost:
+    return Cost(time.perf_counter(), time.process_time())
 
 
 def interleaved(subject: Subject, *, blocks: int, block: int) -> Interleaved:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
+from data.augment import Augment
 from data.loading import Batch, Collate, ItemDataset, Sample
 from data.preprocessing import Preprocessing
 from train.encode import Encoded
@@ -28,6 +29,7 @@ def loader(
     preprocessing: Preprocessing,
     tokenizer: Tokenizer | None,
     batches: RankBatches,
+    augment: Augment | None = None,
     num_workers: int,
     seed: int = 0,
     pin_memory: bool = False,
@@ -46,6 +48,7 @@ def loader(
         frame_features=None if "image" in still_runs else encoded.frames,
         vectors={name: rows for name, rows in encoded.vectors.items() if name not in still_runs},
         dims=network.dims,
+        augment=augment,
     )
     return DataLoader(
         dataset,

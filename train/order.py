@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from data.augment import Draw
 from data.errors import InputError
 
 SamplerName = Literal["shuffled", "policy_balanced"]
@@ -135,7 +136,7 @@ def batch_bounds(num_draws: int, *, batch_size: int, world_size: int) -> Indices
     return np.arange(num_batches + 1) * num_draws // num_batches
 
 
-class RankBatches(Sampler[list[int]]):
+class RankBatches(Sampler[list[Draw]]):
     """This process's batches of an epoch.
 
     All processes compute the same order. It is spread over as few global batches, of at most batch_size x world_size
@@ -143,6 +144,9 @@ class RankBatches(Sampler[list[int]]):
     every world_size-th item of each, from the r-th on. So all ranks have the same number of batches, and together
     those of one process with batches of batch_size x world_size. (Only where that would leave a rank without an item,
     which takes batches of one, are there fewer batches, with one item more.)
+
+    Each item comes with its epoch and the number of its draw in it: workers outlive epochs and load ahead, so nobody
+    else could tell them.
 
     Args:
         order: of all items.
@@ -179,12 +183,15 @@ class RankBatches(Sampler[list[int]]):
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
-    def __iter__(self) -> Iterator[list[int]]:
-        batches = self._batches()
-        yield from batches if self.ahead is None else self.ahead(batches)
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch = self.sampler.epoch
+        first = self.start[1] if epoch == self.start[0] else 0
+        batches = self._batches(first)
+        for number, batch in enumerate(batches if self.ahead is None else self.ahead(batches), first):
+            numbers = range(self.bounds[number] + self.rank, self.bounds[number + 1], self.world_size)
+            yield [Draw(index, epoch, drawn) for index, drawn in zip(batch, numbers, strict=True)]
 
-    def _batches(self) -> Iterator[list[int]]:
+    def _batches(self, first: int) -> Iterator[list[int]]:
         draws = self.sampler.draws()
-        epoch, batch = self.start
-        for number in range(batch if self.sampler.epoch == epoch else 0, len(self)):
+        for number in range(first, len(self)):
             yield draws[self.bounds[number] : self.bounds[number + 1]][self.rank :: self.world_size].tolist()

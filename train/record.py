@@ -55,7 +55,7 @@ def record_run(
     optim["batch_size"] *= world_size  # the same posts a step, on however many devices
     # Recomputed activations give the same gradients: a run that ran out of memory may go on with them.
     built = model.model_dump(mode="json", exclude={name: {"gradient_checkpointing"} for name in model.encoders})
-    others = {name: config[name] for name in ("loss", "seed", "clip_decoder")}
+    others = {name: config[name] for name in ("augment", "loss", "seed", "clip_decoder")}
     fingerprint = sha256_of_json({**content, **others, "model": built, "optim": optim, "trainer": flags})
     return RunRecord.model_validate(
         {"schema": "setpoint/checkpoint/v1", **content, "fingerprint": fingerprint, "config": config}

@@ -9,12 +9,14 @@ import lightning
 import yaml
 from pydantic import Field
 
+from data.augment import AugmentSettings
 from data.files import atomic_file, write_json
 from data.policy import Policy, load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
 from train.assemble import build_network, hearing, load_encoders
+from train.augmenting import augment_line, augment_of, check_augment
 from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
@@ -58,6 +60,7 @@ def train(
     optim: OptimSettings,
     trainer: dict[str, Any],
     loss: LossSettings = BCE(),  # noqa: B008 (immutable)
+    augment: AugmentSettings = AugmentSettings(),  # noqa: B008 (immutable)
     callbacks: dict[str, dict[str, Any] | None] | None = None,
     logger: dict[str, Any] | None = None,
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
@@ -86,10 +89,12 @@ def train(
         "model": model.model_dump(mode="json"),
         "optim": optim.model_dump(mode="json"),
         "loss": loss.model_dump(mode="json"),
+        "augment": augment.model_dump(mode="json"),
         "trainer": trainer,
         "seed": seed,
         "clip_decoder": clip_decoder,
     }
+    check_augment(augment, model)
     check_clip_decoder(clip_decoder, model, preprocessing)
     lightning.seed_everything(seed, workers=True, verbose=False)
     keep = KeepBestAndLast(
@@ -180,7 +185,6 @@ def train(
         pin_memory=fit.strategy.root_device.type == "cuda",
     )
     sharing = partial(RankBatches, batch_size=optim.batch_size, rank=fit.global_rank, world_size=fit.world_size)
-    labels = readable["train"].labels
     ahead = None if streamed is None else streamed.ahead(readable["train"].items, batch_size=optim.batch_size)
     order = order_for(
         readable["train"],
@@ -191,11 +195,11 @@ def train(
         batch_size=optim.batch_size,
         world_size=fit.world_size,
     )
-    mine_hard_negatives(fit, order, labels, strength=loss.hard_negatives)
+    augmented = augment_of(augment, readable["train"], all_policies, seed)
+    mine_hard_negatives(fit, order, readable["train"].labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit) and fit.is_global_zero:
-        _write_start(out, config, record)
-        write_quarantine(out / QUARANTINE, unreadable)
-    labelled = count_known(labels, [policy.policy_id for policy in all_policies])
+        _write_start(out, config, record, unreadable)
+    labelled = count_known(readable["train"].labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     monitor.watch(fit)
     with (
@@ -212,6 +216,7 @@ def train(
                 readable["train"],
                 encoded["train"],
                 batches=sharing(order, start=start.place if start else (0, 0), ahead=ahead),
+                augment=augmented,
                 load=load_frames_by(clip_decoder, device=fit.strategy.root_device),
             ),
             loading(
@@ -235,9 +240,10 @@ def train(
             *([f"continued from {start.path}"] if start else []),
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
+            *augment_line(augmented),
             *_unread_evidence(all_policies, model),
             *monitor.line(fit),
-            *known_labels_table(labelled, len(labels)),
+            *known_labels_table(labelled, len(readable["train"].items)),
             *criterion.summary(),
             *_table(keep.best_metrics),
         ],
@@ -245,12 +251,13 @@ def train(
     )
 
 
-def _write_start(out: Path, config: dict[str, Any], record: RunRecord) -> None:
+def _write_start(out: Path, config: dict[str, Any], record: RunRecord, unreadable: list[dict[str, Any]]) -> None:
     with atomic_file(out / CONFIG) as file:
         file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     if record.tokenizer is not None:
         with atomic_file(out / TOKENIZER) as file:
             file.write_text(record.tokenizer, encoding="utf-8")
+    write_quarantine(out / QUARANTINE, unreadable)
 
 
 def _metrics(num_epochs: int, keep: KeepBestAndLast) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -106,23 +107,26 @@ def test_ranks_share_out_the_batches_of_one_process(
     ]
     shared = [list(rank) for rank in ranks]
     assert {len(batches) for batches in shared} == {len(ranks[0])}
-    joined = [sorted(item for batch in step for item in batch) for step in zip(*shared, strict=True)]
+    joined = [sorted(chain(*step), key=lambda draw: draw.number) for step in zip(*shared, strict=True)]
     assert all(batch for batches in shared for batch in batches)
-    assert sorted(item for batch in joined for item in batch) == sorted(order.draws().tolist())
+    assert [draw.index for batch in joined for draw in batch] == order.draws().tolist()
+    assert [draw.number for batch in joined for draw in batch] == list(range(order.num_draws))
+    assert {draw.epoch for batch in joined for draw in batch} == {0}
     sizes = {len(batch) for batch in joined}
     assert max(sizes) - min(sizes) <= 1
     if batch_size > 1:
         assert max(sizes) <= batch_size * world_size
         one = RankBatches(order, batch_size=batch_size * world_size)
-        assert joined == [sorted(batch) for batch in one]
+        assert joined == list(one)
     start = min(start, len(ranks[0]) - 1)
     later = RankBatches(order, batch_size=batch_size, rank=world_size - 1, world_size=world_size, start=(0, start))
     assert list(later) == shared[-1][start:]
     order.set_epoch(1)
     assert len(list(later)) == len(later)
+    assert {draw.epoch for batch in later for draw in batch} == {1}
 
 
 def test_validation_counts_every_item_once() -> None:
     ranks = [list(RankBatches(AsGiven(11), batch_size=2, rank=rank, world_size=2)) for rank in range(2)]
-    assert sorted(item for batches in ranks for batch in batches for item in batch) == list(range(11))
+    assert sorted(draw.index for batches in ranks for batch in batches for draw in batch) == list(range(11))
     assert len(ranks[0]) == len(ranks[1]) == 3

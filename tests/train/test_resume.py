@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from data.augment import Draw
 from data.errors import Preempted
 from train.checkpoint import read_checkpoint
 from train.order import EpochOrder, RankBatches
@@ -126,12 +127,12 @@ def test_what_was_skipped_is_not_loaded() -> None:
     loaded: list[int] = []
 
     class Items(Dataset[int]):
-        def __getitem__(self, index: int) -> int:
-            loaded.append(index)
-            return index
+        def __getitem__(self, draw: Draw) -> int:
+            loaded.append(draw.index)
+            return draw.index
 
     order = EpochOrder([np.arange(20)], 20, 0)
-    whole = list(RankBatches(order, batch_size=4))
+    whole = [[draw.index for draw in batch] for batch in RankBatches(order, batch_size=4)]
     batches = RankBatches(EpochOrder([np.arange(20)], 20, 0), batch_size=4, start=(0, 3))
     loader: DataLoader[int] = DataLoader(Items(), batch_sampler=batches)
     assert [batch.tolist() for batch in loader] == whole[3:]

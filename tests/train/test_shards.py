@@ -200,7 +200,7 @@ def test_ranks_share_the_items_and_open_few_shards_at_a_time(world_size: int) ->
         given = order(world_size)
         batches = list(RankBatches(given, batch_size=4, rank=rank, world_size=world_size))
         lengths.add(len(batches))
-        mine = [index for batch in batches for index in batch]
+        mine = [draw.index for batch in batches for draw in batch]
         seen += mine
         shards = given.shard_N[mine]
         opened.append(set(shards.tolist()))

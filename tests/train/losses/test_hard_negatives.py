@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.augment import Draw
 from data.loading import ItemDataset
 from data.policy import load_policies
 from train.callbacks import KeepBestAndLast
@@ -39,10 +40,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     get = ItemDataset.__getitem__
 
-    def noted(self: ItemDataset, index: int) -> Any:
+    def noted(self: ItemDataset, key: Draw | int) -> Any:
         if len(self) == 32:  # the training part
-            seen.append(index)
-        return get(self, index)
+            seen.append(key.index if isinstance(key, Draw) else key)
+        return get(self, key)
 
     monkeypatch.setattr(ItemDataset, "__getitem__", noted)
     return seen
