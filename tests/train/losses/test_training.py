@@ -23,7 +23,8 @@ LOGGED = ["logger=csv", "trainer.log_every_n_steps=1"]
 
 def check(out: Path) -> None:
     """All is finite, and the loss of the last third of the steps is below that of the first."""
-    with (out / "csv" / "metrics.csv").open() as file:
+    [metrics] = out.rglob("metrics.csv")
+    with metrics.open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]
     assert len(losses) >= 9
     assert np.isfinite(losses).all()
