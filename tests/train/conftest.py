@@ -1,8 +1,7 @@
-"""Tiny random encoders saved to folders as save_pretrained writes them, and a small split to train on."""
+"""Folders of tiny random encoders, a small split to train on, and the arguments of a run of a second."""
 
-import json
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tiny_encoders import MAKERS, SIZE, WORDS
 
 from data.preprocessing import Preprocessing
+from train.module import PolicyClassifier
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
-WORDS = ["fine", "bad", "cat", "dog", "sun", "rain", "tree", "sea", "you", "the"]
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-SIZE = 32  # pixels
 POLICY = {
     "schema": "setpoint/policy/v1",
     "version": "1.0.0",
@@ -36,173 +33,6 @@ POLICY = {
 def _one_thread() -> None:
     # Threads that wait for each other cost more than these networks.
     torch.set_num_threads(1)
-
-
-def save_tokenizer(folder: Path) -> None:
-    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def save_pixel_statistics(folder: Path) -> None:
-    settings = {
-        "image_mean": [0.5, 0.4, 0.3],
-        "image_std": [0.2, 0.2, 0.2],
-        "image_processor_type": "ViTImageProcessor",
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-
-
-def _vit(folder: Path) -> None:
-    from transformers import ViTConfig, ViTModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    # Without pooler, as checkpoints of classifiers come.
-    ViTModel(ViTConfig(image_size=SIZE, patch_size=16, **sizes), add_pooling_layer=False).save_pretrained(folder)
-    save_pixel_statistics(folder)
-
-
-def _timm(folder: Path, architecture: str = "test_resnet") -> None:
-    from transformers import TimmWrapperConfig, TimmWrapperModel
-
-    model = TimmWrapperModel(TimmWrapperConfig(architecture=architecture))
-    model.save_pretrained(folder)
-    save_pixel_statistics(folder)
-
-
-def _bert(folder: Path) -> None:
-    from transformers import BertConfig, BertModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
-    config = BertConfig(vocab_size=len(SPECIAL) + len(WORDS), max_position_embeddings=16, **sizes)
-    BertModel(config).save_pretrained(folder)
-    save_tokenizer(folder)
-
-
-def _clip(folder: Path) -> None:
-    from transformers import CLIPConfig, CLIPModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    text = {
-        **sizes,
-        "vocab_size": 14,
-        "max_position_embeddings": 16,
-        "eos_token_id": 3,
-        "bos_token_id": 2,
-        "pad_token_id": 0,
-    }
-    CLIPModel(
-        CLIPConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})
-    ).save_pretrained(folder)
-    save_pixel_statistics(folder)
-    save_tokenizer(folder)
-
-
-def _siglip(folder: Path) -> None:
-    from transformers import SiglipConfig, SiglipModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    text = {
-        **sizes,
-        "vocab_size": 14,
-        "max_position_embeddings": 16,
-        "eos_token_id": 3,
-        "bos_token_id": 2,
-        "pad_token_id": 0,
-    }
-    config = SiglipConfig(text_config=text, vision_config={**sizes, "image_size": SIZE, "patch_size": 16})
-    SiglipModel(config).save_pretrained(folder)
-    save_pixel_statistics(folder)
-    save_tokenizer(folder)
-
-
-def _xlmr(folder: Path) -> None:
-    from transformers import XLMRobertaConfig, XLMRobertaModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    config = XLMRobertaConfig(vocab_size=14, max_position_embeddings=18, pad_token_id=0, **sizes)
-    XLMRobertaModel(config).save_pretrained(folder)
-    save_tokenizer(folder)
-
-
-def _dinov3(folder: Path) -> None:
-    from transformers import DINOv3ViTConfig, DINOv3ViTModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    config = DINOv3ViTConfig(image_size=SIZE, patch_size=16, num_register_tokens=2, **sizes)
-    DINOv3ViTModel(config).save_pretrained(folder)
-    save_pixel_statistics(folder)
-
-
-def _videomae(folder: Path) -> None:
-    from transformers import VideoMAEConfig, VideoMAEModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    VideoMAEModel(VideoMAEConfig(image_size=SIZE, patch_size=16, num_frames=4, **sizes)).save_pretrained(folder)
-    save_pixel_statistics(folder)
-
-
-def _timesformer(folder: Path) -> None:
-    from transformers import TimesformerConfig, TimesformerModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    TimesformerModel(TimesformerConfig(image_size=SIZE, patch_size=16, num_frames=4, **sizes)).save_pretrained(folder)
-    save_pixel_statistics(folder)
-
-
-def _whisper(folder: Path) -> None:
-    from transformers import WhisperConfig, WhisperModel
-
-    sizes = {f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
-    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-    config = WhisperConfig(
-        vocab_size=8, d_model=16, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=20, **sizes, **tokens
-    )
-    config.max_source_positions, config.max_target_positions = 150, 8
-    WhisperModel(config).save_pretrained(folder)
-
-
-def _ast(folder: Path) -> None:
-    from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
-
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    ASTModel(ASTConfig(num_mel_bins=32, max_length=256, **sizes)).save_pretrained(folder)
-    ASTFeatureExtractor(num_mel_bins=32, max_length=256, mean=-4.0, std=5.0).save_pretrained(folder)
-
-
-def _vjepa2(folder: Path) -> None:
-    from transformers import VJEPA2Config, VJEPA2Model
-
-    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 1.0}
-    predictor = {f"pred_{name}": size for name, size in {**sizes, "num_hidden_layers": 1}.items()}
-    config = VJEPA2Config(crop_size=SIZE, patch_size=16, frames_per_clip=4, **sizes, **predictor)
-    VJEPA2Model(config).save_pretrained(folder)
-    save_pixel_statistics(folder)
-    (folder / "preprocessor_config.json").rename(folder / "video_preprocessor_config.json")
-
-
-MAKERS: dict[str, Callable[[Path], None]] = {
-    "vit": _vit,
-    "timm": _timm,
-    "efficientnet": partial(_timm, architecture="test_efficientnet"),
-    "bert": _bert,
-    "clip": _clip,
-    "siglip": _siglip,
-    "xlmr": _xlmr,
-    "e5": _xlmr,  # multilingual E5 is an XLM-R
-    "dinov3": _dinov3,
-    "videomae": _videomae,
-    "timesformer": _timesformer,
-    "vjepa2": _vjepa2,
-    "whisper": _whisper,
-    "ast": _ast,
-}
 
 
 @pytest.fixture(scope="session")
@@ -315,3 +145,26 @@ def arguments(
         }
 
     return make
+
+
+@pytest.fixture
+def stopped_before() -> Callable[[int], AbstractContextManager[None]]:
+    """A block in which a run ends by an exception before it has done more than so many optimiser steps."""
+
+    class StoppedError(RuntimeError):
+        pass
+
+    @contextmanager
+    def stopped(steps: int) -> Iterator[None]:
+        compute = PolicyClassifier.training_step
+
+        def dies(self: PolicyClassifier, batch: Any) -> Any:
+            if self.global_step == steps:
+                raise StoppedError
+            return compute(self, batch)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
+            patch.setattr(PolicyClassifier, "training_step", dies)
+            yield
+
+    return stopped

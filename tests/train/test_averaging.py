@@ -1,6 +1,7 @@
 """The moving average: what it is, that it is what is validated, kept and exported, and that resuming is exact."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from train.run import train
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
 Arguments = Callable[..., dict[str, Any]]
+Stopped = Callable[[int], AbstractContextManager[None]]
 OPTIM = OptimSettings(batch_size=8, learning_rate=1e-2, encoder_learning_rate=1e-3, ema_decay=0.9)
 
 
@@ -73,12 +75,8 @@ def test_what_is_validated_is_what_is_kept_and_exported(
     assert not torch.equal(checkpoint(given, "best")[TRAINED]["network.linear.weight"], exported)
 
 
-class StoppedError(RuntimeError):
-    pass
-
-
 def test_a_stopped_run_with_everything_on_ends_like_one_that_was_not(
-    arguments: Arguments, encoder_folder: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: Arguments, encoder_folder: Callable[[str], str], tmp_path: Path, stopped_before: Stopped
 ) -> None:
     """Averages, adapters, lower rates below, unfreezing, clipping, accumulation: the same bits."""
     shared: dict[str, Any] = {"tune": "lora", "unfreeze_over": 0.8, "layer_decay": 0.5}
@@ -95,17 +93,8 @@ def test_a_stopped_run_with_everything_on_ends_like_one_that_was_not(
     whole = arguments(**shared, out=tmp_path / "whole")
     stopped = arguments(**shared, out=tmp_path / "stopped")
     train(**whole)
-    step = PolicyClassifier.training_step
-
-    def dies(self: PolicyClassifier, batch: Any) -> Any:
-        if self.global_step == 3:  # in the second of three epochs
-            raise StoppedError
-        return step(self, batch)
-
-    monkeypatch.setattr(PolicyClassifier, "training_step", dies)
-    with pytest.raises(StoppedError):
+    with stopped_before(3):  # in the second of three epochs
         train(**stopped)
-    monkeypatch.undo()
     assert any("continued from" in line for line in train(**stopped).lines)
     for name in ("best", "last"):
         first, second = checkpoint(whole, name), checkpoint(stopped, name)

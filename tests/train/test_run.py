@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from train.parts import read_split
 from train.run import train
 
 Arguments = Callable[..., dict[str, Any]]
+Stopped = Callable[[int], AbstractContextManager[None]]
 
 
 def checkpoint(arguments: dict[str, Any], name: str = "last") -> Path:
@@ -89,29 +91,14 @@ def test_one_seed_gives_the_same_bytes(arguments: Arguments, tmp_path: Path) -> 
         assert (first["out"] / name).read_bytes() == (second["out"] / name).read_bytes()
 
 
-class StoppedError(RuntimeError):
-    pass
-
-
 @pytest.mark.parametrize("tune", ["frozen", "full"])
 def test_a_stopped_run_ends_like_one_that_was_not(
-    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: str
+    arguments: Arguments, tmp_path: Path, stopped_before: Stopped, tune: str
 ) -> None:
     whole, stopped = arguments(tune, out=tmp_path / "whole"), arguments(tune, out=tmp_path / "stopped")
     train(**whole)
-    from train.module import PolicyClassifier
-
-    step = PolicyClassifier.training_step
-
-    def dies(self: PolicyClassifier, batch: Any) -> Any:
-        if self.global_step == 6:  # in the second of three epochs
-            raise StoppedError
-        return step(self, batch)
-
-    monkeypatch.setattr(PolicyClassifier, "training_step", dies)
-    with pytest.raises(StoppedError):
+    with stopped_before(6):  # in the second of three epochs
         train(**stopped)
-    monkeypatch.undo()
     summary = train(**stopped)
     assert any("continued from" in line for line in summary.lines)
     for name in ("best", "last"):

@@ -2,6 +2,7 @@ import json
 import resource
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from train.shards import ShardOrder
 SETTINGS: dict[str, Any] = {"seed": 0, "workers": 2}
 TRAINER = {"_target_": "lightning.Trainer", "accelerator": "cpu", "devices": 1, "max_epochs": 2}
 Arguments = Callable[..., dict[str, Any]]
+Stopped = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="session")
@@ -115,31 +117,17 @@ def test_a_tuned_run_learns_from_remote_shards_as_from_local_ones(
     assert 0 < sum(file.stat().st_size for file in copies) <= 4 * largest
 
 
-class StoppedError(RuntimeError):
-    pass
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "step"), [(0, 3), (0, 13)])
 def test_a_stopped_run_on_shards_ends_like_one_that_was_not(
-    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, step: int
+    arguments: Arguments, tmp_path: Path, stopped_before: Stopped, workers: int, step: int
 ) -> None:
-    from train.module import PolicyClassifier
-
     whole, stopped = arguments(out=tmp_path / "whole"), arguments(workers=workers, out=tmp_path / "stopped")
     train(**whole)
-    monkeypatch.setattr(
-        PolicyClassifier, "on_train_batch_end", lambda self, *_: self.global_step == step and _stop(), raising=False
-    )
-    with pytest.raises(StoppedError):
+    with stopped_before(step):
         train(**stopped)
-    monkeypatch.undo()
     train(**stopped)
     assert_same_weights(whole, stopped)
-
-
-def _stop() -> None:
-    raise StoppedError
 
 
 def test_posts_that_shards_lack_stop_the_run_and_unreadable_ones_are_counted(

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from train.callbacks import KeepBestAndLast
 from train.checkpoint import read_checkpoint
 from train.losses.hard_negatives import KEY, hard_negative_weights
 from train.losses.settings import BCE
-from train.module import PolicyClassifier
 from train.parts import read_split
 from train.run import train
 from train.settings import FusionSettings
 
 Arguments = Callable[..., dict[str, Any]]
+Stopped = Callable[[int], AbstractContextManager[None]]
 NAN = float("nan")
 
 
@@ -65,13 +66,9 @@ def test_hard_negatives_are_drawn_more_often(arguments: Arguments, monkeypatch: 
     assert np.bincount(np.concatenate(others), minlength=32)[harmless].mean() > 2.0
 
 
-class StoppedError(RuntimeError):
-    pass
-
-
 @pytest.mark.parametrize("step", [5, 8])
 def test_a_stopped_run_mines_like_one_that_was_not(
-    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_before: Stopped, step: int
 ) -> None:
     """Cut within the first epoch that draws by weight, and between two of them."""
     settings = {"loss": BCE(hard_negatives=30.0), "checkpoint_every_n_steps": 1}
@@ -79,17 +76,8 @@ def test_a_stopped_run_mines_like_one_that_was_not(
     with monkeypatch.context() as patch:
         expected = drawn(patch)
         train(**whole)
-    compute = PolicyClassifier.training_step
-
-    def dies(self: PolicyClassifier, batch: Any) -> Any:
-        if self.global_step == step:
-            raise StoppedError
-        return compute(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PolicyClassifier, "training_step", dies)
-        with pytest.raises(StoppedError):
-            train(**stopped)
+    with stopped_before(step):
+        train(**stopped)
     found = drawn(monkeypatch)
     summary = train(**stopped)
     assert any("continued from" in line for line in summary.lines)
