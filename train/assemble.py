@@ -7,11 +7,11 @@ from typing import Any
 from data.errors import InputError
 from data.policy import Policy
 from data.preprocessing import Preprocessing
-from train.encoders.audio import AudioEncoder, build_audio_encoder, load_audio_encoder
-from train.encoders.clip import ClipEncoder, build_clip_encoder, load_clip_encoder
-from train.encoders.describing import Encoder, MediaEncoder, describe, feature_dim
-from train.encoders.image import ImageEncoder, build_image_encoder, load_image_encoder
-from train.encoders.text import TextEncoder, build_text_encoder, load_text_encoder
+from train.encoders.audio import AudioEncoder, load_audio_encoder
+from train.encoders.clip import ClipEncoder, load_clip_encoder
+from train.encoders.describing import Encoder, MediaEncoder, build_encoder, describe, feature_dim
+from train.encoders.image import ImageEncoder, load_image_encoder
+from train.encoders.text import TextEncoder, load_text_encoder
 from train.evidence import ENCODERS, MODALITY_OF
 from train.memory import keep_freed_memory
 from train.network import MultimodalClassifier
@@ -22,12 +22,6 @@ LOADERS: dict[str, Callable[..., Encoder]] = {
     "clip": load_clip_encoder,
     "text": load_text_encoder,
     "audio": load_audio_encoder,
-}
-BUILDERS: dict[str, Callable[[dict[str, Any]], Encoder]] = {
-    "image": build_image_encoder,
-    "clip": build_clip_encoder,
-    "text": build_text_encoder,
-    "audio": build_audio_encoder,
 }
 
 
@@ -93,7 +87,7 @@ def rebuild_encoders(model: ModelSettings, described: dict[str, Any], preprocess
     made: dict[str, Any] = {}
     for name, settings in model.encoders.items():
         if settings.tune == "full":
-            made[name] = BUILDERS[name](described[name])
+            made[name] = build_encoder(name, described[name])
         else:
             made[name] = _load(name, settings, preprocessing.audio_seconds, pool=described[name]["pool"])
             _check_digest(settings.source, made[name], described[name]["digest"])

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import lightning
-import yaml
 from pydantic import Field
 
 from data.augment import AugmentSettings
-from data.files import atomic_file, write_json
-from data.policy import Policy, load_policies
+from data.files import write_json
+from data.policy import load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
@@ -20,7 +19,6 @@ from train.augmenting import augment_line, augment_of, check_augment
 from train.averaging import WeightAverage
 from train.batches import encoded_batches, loader, probed
 from train.callbacks import KeepBestAndLast, is_rehearsal
-from train.checkpoint import RunRecord
 from train.encode import encode, encode_together
 from train.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
 from train.known_labels import count_known, counts_of, known_labels_table
@@ -29,18 +27,19 @@ from train.losses.criterion import Criterion
 from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
-from train.metrics import PolicyMetrics, target_precision_of
+from train.metrics import target_precision_of
 from train.module import PolicyClassifier
 from train.monitor import ThroughputMonitor
 from train.optim import optimisation_of
 from train.order import AsGiven, RankBatches
+from train.outcome import metrics_content, metrics_table, unread_evidence, write_start
 from train.parts import read_split
 from train.preemption import StopSignals
 from train.probe import prepare
 from train.processes import lost_processes_explained, on_first
-from train.quarantine import quarantine, write_quarantine
+from train.quarantine import quarantine
 from train.record import record_run
-from train.resume import CHECKPOINTS, CONFIG, METRICS, QUARANTINE, THROUGHPUT, TOKENIZER, starting_point
+from train.resume import CHECKPOINTS, METRICS, QUARANTINE, THROUGHPUT, starting_point
 from train.settings import Count, ModelSettings, OptimSettings, Positive
 from train.shards import order_for, stream
 from train.sources import load_tokenizer
@@ -198,7 +197,7 @@ def train(
     augmented = augment_of(augment, readable["train"], all_policies, seed)
     mine_hard_negatives(fit, order, readable["train"].labels, strength=loss.hard_negatives)
     if not is_rehearsal(fit) and fit.is_global_zero:
-        _write_start(out, config, record, unreadable)
+        write_start(out, config, record, unreadable)
     labelled = count_known(readable["train"].labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     monitor.watch(fit)
@@ -231,7 +230,7 @@ def train(
         return Summary("train: fast_dev_run went through; nothing was kept")
     if fit.is_global_zero:
         write_json(out / THROUGHPUT, monitor.report(fit))
-        write_json(out / METRICS, _metrics(fit.current_epoch, keep))
+        write_json(out / METRICS, metrics_content(fit.current_epoch, keep))
     return Summary(
         f"train: {fit.current_epoch} epochs on {len(readable['train'].items):,} items, best after epoch "
         f"{keep.best_epoch + 1}; {len(unreadable)} quarantined",
@@ -241,53 +240,11 @@ def train(
             *([f"cannot be read, left out (see {QUARANTINE}): {len(unreadable)} items"] if unreadable else []),
             *([streamed.line] if streamed else []),
             *augment_line(augmented),
-            *_unread_evidence(all_policies, model),
+            *unread_evidence(all_policies, model),
             *monitor.line(fit),
             *known_labels_table(labelled, len(readable["train"].items)),
             *criterion.summary(),
-            *_table(keep.best_metrics),
+            *metrics_table(keep.best_metrics),
         ],
         objective=keep.best_score if math.isfinite(keep.best_score) else None,
     )
-
-
-def _write_start(out: Path, config: dict[str, Any], record: RunRecord, unreadable: list[dict[str, Any]]) -> None:
-    with atomic_file(out / CONFIG) as file:
-        file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    if record.tokenizer is not None:
-        with atomic_file(out / TOKENIZER) as file:
-            file.write_text(record.tokenizer, encoding="utf-8")
-    write_quarantine(out / QUARANTINE, unreadable)
-
-
-def _metrics(num_epochs: int, keep: KeepBestAndLast) -> dict[str, Any]:
-    return {
-        "schema": "setpoint/train_metrics/v1",
-        "epochs": num_epochs,
-        "best_epoch": keep.best_epoch + 1,
-        "validation": {policy_id: metrics.model_dump() for policy_id, metrics in keep.best_metrics.items()},
-    }
-
-
-def _unread_evidence(policies: list[Policy], model: ModelSettings) -> list[str]:
-    deaf = [policy.policy_id for policy in policies if "audio" in policy.evidence and model.audio is None]
-    return [f"model.audio is null, so sound is not read: it is evidence for {', '.join(deaf)}"] if deaf else []
-
-
-def _table(metrics: dict[str, PolicyMetrics]) -> list[str]:
-    """Validation metrics, a line a policy."""
-    if not metrics:
-        return []
-    width = max(len("validation"), *(len(policy_id) for policy_id in metrics))
-    lines = [f"{'validation':<{width}}  violating  average precision    AUC  recall at target precision"]
-    for policy_id, one in metrics.items():
-        target = "" if one.target_precision is None else f"{_shown(one.recall_at_target)} at {one.target_precision}"
-        counts = f"{one.n_violating}/{one.n_known}"
-        lines.append(
-            f"{policy_id:<{width}}  {counts:>9}  {_shown(one.average_precision):>17}  {_shown(one.auc):>5}  {target}"
-        )
-    return lines
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

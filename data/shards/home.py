@@ -40,7 +40,7 @@ class Home(Strict):
 
 def home_of(url: str, cache_dir: Path) -> Path:
     """The folder of a URL, absolute."""
-    return Path(os.path.abspath(cache_dir)) / "shards" / hashlib.sha256(url.encode()).hexdigest()[:16]  # noqa: PTH100
+    return Path(os.path.abspath(cache_dir)) / "shards" / hashlib.sha256(url.encode()).hexdigest()[:16]  # noqa: PTH100 (resolve would follow links)
 
 
 def write_home(folder: Path, *, url: str, limit: int, shards: list[Shard]) -> None:

@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.preprocessing import LogMel
 from data.sound import PLACES_PER_SECOND
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted
-from train.sources import build_backbone, load_audio_backbone
+from train.sources import load_audio_backbone
 
 QUIETEST_WHISPER = -1.5  # of its log-mel: (log10(1e-10) + 4) / 4
 
@@ -131,14 +131,3 @@ def _cut_positions(model: Any, count: int) -> None:
         positions.weight.copy_(model.embed_positions.weight[:count])
     model.embed_positions = positions
     model.max_source_positions = model.config.max_source_positions = count
-
-
-def build_audio_encoder(description: dict[str, Any]) -> AudioEncoder:
-    """An untrained audio encoder from what `describe` returned; its weights come from a checkpoint."""
-    return AudioEncoder(
-        backbone=build_backbone(description["config"]),
-        config=description["config"],
-        pool=description["pool"],
-        layers=tuple(description["layers"]),
-        log_mel=LogMel(**description["log_mel"]),
-    ).eval()

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import InputError
+from train.encoders.image import pixel_statistics
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted
-from train.sources import build_backbone, load_clip_backbone
+from train.sources import load_clip_backbone
 
 
 @dataclass(frozen=True)
@@ -127,27 +128,10 @@ def load_clip_encoder(
             f"model.clip.source = {source!r} is a {backbone.config.get('model_type')!r} model; expected one of "
             f"{', '.join(FAMILIES)}"
         )
-    mean, std = mean or backbone.mean, std or backbone.std
-    if mean is None or std is None:
-        raise InputError(
-            f"model.clip.source = {source!r} does not say how pixels are normalised; give model.clip.mean and "
-            "model.clip.std, e.g. [0.5,0.5,0.5] each"
-        )
+    mean, std = pixel_statistics(backbone, "clip", source, mean, std)
     chosen = family.pool if pool == "auto" else pool
     if chosen == "pooler" or (chosen == "cls" and family.pool != "cls"):
         raise InputError(f"model.clip.pool = {pool!r} does not suit {source!r}; use {family.pool} or auto")
     return ClipEncoder(
         backbone=backbone.model, config=backbone.config, mean=mean, std=std, pool=chosen, layers=layers
-    ).eval()
-
-
-def build_clip_encoder(description: dict[str, Any]) -> ClipEncoder:
-    """An untrained encoder of clips from what `describe` returned; its weights come from a checkpoint."""
-    return ClipEncoder(
-        backbone=build_backbone(description["config"]),
-        config=description["config"],
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-        pool=description["pool"],
-        layers=tuple(description["layers"]),
     ).eval()

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from data.errors import InputError
-from data.preprocessing import Preprocessing
+from data.preprocessing import LogMel, Preprocessing
 from train.encoders.audio import AudioEncoder
 from train.encoders.clip import ClipEncoder
 from train.encoders.image import ImageEncoder
 from train.encoders.text import TextEncoder
+from train.sources import build_backbone
 
 MediaEncoder = ImageEncoder | ClipEncoder | AudioEncoder
 Encoder = MediaEncoder | TextEncoder
@@ -27,6 +28,30 @@ def describe(encoder: Encoder) -> dict[str, Any]:
         "digest": state_digest(encoder),
     }
     return {**described, "log_mel": asdict(encoder.log_mel)} if isinstance(encoder, AudioEncoder) else described
+
+
+def build_encoder(name: str, description: dict[str, Any]) -> Encoder:
+    """An untrained encoder from what `describe` returned; its weights come from a checkpoint.
+
+    Args:
+        name: image, clip, text or audio.
+        description: with architecture, pooling and layers.
+    """
+    parts: dict[str, Any] = {
+        "backbone": build_backbone(description["config"]),
+        "config": description["config"],
+        "pool": description["pool"],
+        "layers": tuple(description["layers"]),
+    }
+    match name:
+        case "image" | "clip":
+            # The checkpoint holds how pixels are normalised beside the weights.
+            kind = ImageEncoder if name == "image" else ClipEncoder
+            return kind(**parts, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)).eval()
+        case "audio":
+            return AudioEncoder(**parts, log_mel=LogMel(**description["log_mel"])).eval()
+        case _:
+            return TextEncoder(**parts).eval()
 
 
 def state_digest(module: nn.Module) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted, without_unused
-from train.sources import build_backbone, load_image_backbone
+from train.sources import Backbone, load_image_backbone
 
 
 class ImageEncoder(nn.Module):
@@ -78,12 +78,7 @@ def load_image_encoder(
         InputError: the source cannot be loaded, or states no mean and std and none are given.
     """
     backbone = load_image_backbone(source)
-    mean, std = mean or backbone.mean, std or backbone.std
-    if mean is None or std is None:
-        raise InputError(
-            f"model.image.source = {source!r} does not say how pixels are normalised; give model.image.mean and "
-            "model.image.std, e.g. [0.5,0.5,0.5] each"
-        )
+    mean, std = pixel_statistics(backbone, "image", source, mean, std)
     chosen = pool
     if chosen == "auto":
         pooled = _has_pooler(backbone.model) and not backbone.untrained_pooler
@@ -95,16 +90,21 @@ def load_image_encoder(
     ).eval()
 
 
-def build_image_encoder(description: dict[str, Any]) -> ImageEncoder:
-    """An untrained image encoder from what `describe` returned; its weights come from a checkpoint."""
-    return ImageEncoder(
-        backbone=build_backbone(description["config"]),
-        config=description["config"],
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-        pool=description["pool"],
-        layers=tuple(description["layers"]),
-    ).eval()
+def pixel_statistics(
+    backbone: Backbone, name: str, source: str, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Means and standard deviations of pixels: those of the settings, else of the source.
+
+    Raises:
+        InputError: neither says them.
+    """
+    mean, std = mean or backbone.mean, std or backbone.std
+    if mean is None or std is None:
+        raise InputError(
+            f"model.{name}.source = {source!r} does not say how pixels are normalised; give model.{name}.mean and "
+            f"model.{name}.std, e.g. [0.5,0.5,0.5] each"
+        )
+    return mean, std
 
 
 def _has_pooler(model: Any) -> bool:

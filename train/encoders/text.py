@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted, without_unused
-from train.sources import build_backbone, load_text_backbone
+from train.sources import load_text_backbone
 
 # These poolers read one place of a padded row: what an item's text gives would depend on its batch.
 NO_TEXT_POOLER = ("siglip_text_model", "siglip2_text_model")
@@ -62,13 +62,3 @@ def load_text_encoder(source: str, *, pool: Pool = "auto", layers: tuple[int, ..
     elif chosen == "pooler" and (backbone.untrained_pooler or model_type in NO_TEXT_POOLER):
         raise InputError(f"model.text.pool = 'pooler' does not suit {source!r}; use mean, cls or auto")
     return TextEncoder(backbone=backbone.model, config=backbone.config, pool=chosen, layers=layers).eval()
-
-
-def build_text_encoder(description: dict[str, Any]) -> TextEncoder:
-    """An untrained text encoder from what `describe` returned; its weights come from a checkpoint."""
-    return TextEncoder(
-        backbone=build_backbone(description["config"]),
-        config=description["config"],
-        pool=description["pool"],
-        layers=tuple(description["layers"]),
-    ).eval()

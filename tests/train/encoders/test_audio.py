@@ -7,8 +7,8 @@ import torch
 from data.errors import InputError
 from data.preprocessing import LogMel, Preprocessing
 from data.sound import SAMPLE_RATE, log_mel_of, padded_log_mels
-from train.encoders.audio import AudioEncoder, build_audio_encoder, load_audio_encoder
-from train.encoders.describing import describe, feature_dim, state_digest
+from train.encoders.audio import AudioEncoder, load_audio_encoder
+from train.encoders.describing import build_encoder, describe, feature_dim, state_digest
 
 Folder = Callable[[str], str]
 FAMILIES = ["whisper", "ast"]
@@ -89,7 +89,7 @@ def test_a_shorter_whisper_keeps_its_first_positions(encoder_folder: Folder) -> 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_a_description_rebuilds_the_architecture(kind: str, encoder_folder: Folder) -> None:
     encoder = load_audio_encoder(encoder_folder(kind), audio_seconds=SECONDS)
-    rebuilt = build_audio_encoder(describe(encoder))
+    rebuilt = build_encoder("audio", describe(encoder))
     rebuilt.load_state_dict(encoder.state_dict())
     assert state_digest(rebuilt) == describe(encoder)["digest"]
     given = heard(encoder, 1.0, 0.3)

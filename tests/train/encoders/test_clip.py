@@ -6,8 +6,8 @@ import torch
 
 from data.errors import InputError
 from data.preprocessing import Preprocessing
-from train.encoders.clip import ClipEncoder, build_clip_encoder, load_clip_encoder, spread_over
-from train.encoders.describing import describe, feature_dim, state_digest
+from train.encoders.clip import ClipEncoder, load_clip_encoder, spread_over
+from train.encoders.describing import build_encoder, describe, feature_dim, state_digest
 
 Folder = Callable[[str], str]
 FAMILIES = ["videomae", "timesformer", "vjepa2"]
@@ -64,7 +64,7 @@ def test_places_are_spread_over_the_real_frames_alone() -> None:
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_a_description_rebuilds_the_architecture(kind: str, encoder_folder: Folder) -> None:
     encoder = load_clip_encoder(encoder_folder(kind), layers=(-1, -2))
-    rebuilt = build_clip_encoder(describe(encoder))
+    rebuilt = build_encoder("clip", describe(encoder))
     rebuilt.load_state_dict(encoder.state_dict())
     assert state_digest(rebuilt) == describe(encoder)["digest"]
     frames, mask = frames_of(2, 4), real(4, 2, T=4)

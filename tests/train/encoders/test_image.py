@@ -6,8 +6,8 @@ import torch
 
 from data.errors import InputError
 from data.preprocessing import Preprocessing
-from train.encoders.describing import describe, feature_dim, state_digest
-from train.encoders.image import build_image_encoder, load_image_encoder
+from train.encoders.describing import build_encoder, describe, feature_dim, state_digest
+from train.encoders.image import load_image_encoder
 
 Folder = Callable[[str], str]
 
@@ -28,7 +28,7 @@ def test_an_image_encoder_normalises_what_it_is_given(kind: str, encoder_folder:
 @pytest.mark.parametrize("kind", ["vit", "clip", "timm"])
 def test_a_description_rebuilds_the_architecture(kind: str, encoder_folder: Folder) -> None:
     encoder = load_image_encoder(encoder_folder(kind), layers=(-1,))
-    rebuilt = build_image_encoder(describe(encoder))
+    rebuilt = build_encoder("image", describe(encoder))
     rebuilt.load_state_dict(encoder.state_dict())
     assert state_digest(rebuilt) == describe(encoder)["digest"]
     frames = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from data.errors import InputError
-from train.encoders.describing import describe
-from train.encoders.text import build_text_encoder, load_text_encoder
+from train.encoders.describing import build_encoder, describe
+from train.encoders.text import load_text_encoder
 
 Folder = Callable[[str], str]
 
@@ -34,7 +34,7 @@ def test_the_mean_is_that_of_the_real_tokens(encoder_folder: Folder) -> None:
 def test_a_text_description_rebuilds_the_architecture(encoder_folder: Folder) -> None:
     for kind in ("bert", "clip", "siglip"):
         encoder = load_text_encoder(encoder_folder(kind), layers=(-1, -2))
-        rebuilt = build_text_encoder(describe(encoder))
+        rebuilt = build_encoder("text", describe(encoder))
         rebuilt.load_state_dict(encoder.state_dict())
         ids = torch.tensor([[2, 5, 3]])
         mask = torch.ones_like(ids, dtype=torch.bool)
