@@ -24,7 +24,7 @@ from export.model_folder import (
 from export.onnx_export import export_onnx, save_onnx
 from export.parity import Parity, batches_of_many_shapes, measure_parity, read_samples
 from export.runtimes import OnnxRuntime, TorchRuntime
-from train.checkpoint import TrainedModel
+from train.job.checkpoint import TrainedModel
 
 ONNX_FILE = "onnx/fp32/model.onnx"
 

@@ -108,7 +108,7 @@ class TorchRuntime:
     def __init__(self, checkpoint: str | Path, *, threads: int = 0) -> None:
         import torch  # noqa: PLC0415 (seconds to import, and ONNX Runtime needs none of it)
 
-        from train.checkpoint import load_checkpoint  # noqa: PLC0415
+        from train.job.checkpoint import load_checkpoint  # noqa: PLC0415
 
         if threads:
             torch.set_num_threads(threads)

@@ -82,9 +82,9 @@ def figures(checkpoint: Path, truth: Truth, cache: Path) -> "npt.NDArray[np.floa
     """Average precision and AUC [P, 2] of a checkpoint on posts it never saw."""
     import numpy as np
 
-    from train.checkpoint import load_checkpoint
-    from train.evaluate import encode_like, logits_of
-    from train.metrics import policy_metrics
+    from train.job.checkpoint import load_checkpoint
+    from train.monitoring.evaluate import encode_like, logits_of
+    from train.monitoring.metrics import policy_metrics
 
     trained = load_checkpoint(checkpoint)
     logits = logits_of(trained, truth.items, encode_like(trained, truth.items, cache))

@@ -118,8 +118,8 @@ def _network_scores(
 ) -> "dict[str, np.ndarray[Any, Any]]":
     import polars as pl
 
-    from train.checkpoint import load_checkpoint
-    from train.evaluate import encode_like, logits_of
+    from train.job.checkpoint import load_checkpoint
+    from train.monitoring.evaluate import encode_like, logits_of
 
     items = golden.items.with_columns(pl.lit(None, pl.String).alias(column) for column in without)
     trained = load_checkpoint(checkpoint)
@@ -131,9 +131,9 @@ def _regressions(
     out: Path, golden: "GoldenSet", policies: "list[Policy]", cache: Path
 ) -> "list[dict[str, np.ndarray[Any, Any]]]":
     """Scores of both regressions, on the features of the frozen run."""
-    from train.checkpoint import load_checkpoint
-    from train.evaluate import encode_like, mean_frame_features, regression_scores, text_features
-    from train.parts import read_split
+    from train.inputs.parts import read_split
+    from train.job.checkpoint import load_checkpoint
+    from train.monitoring.evaluate import encode_like, mean_frame_features, regression_scores, text_features
 
     trained = load_checkpoint(out / "frozen" / "checkpoints" / "best.ckpt")
     train = read_split(out / "split", policies).train
@@ -161,7 +161,7 @@ def _add(
     import numpy as np
 
     from data.labels import derive_labels, label_matrix
-    from train.evaluate import known_auc
+    from train.monitoring.evaluate import known_auc
 
     labels = derive_labels(golden.annotations, policies)
     for policy_id, values in scores.items():

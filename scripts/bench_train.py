@@ -34,9 +34,9 @@ from data.loading import Collate, ItemDataset
 from data.preprocessing import Preprocessing
 from scripts.bench_calibrate import Claims
 from scripts.bench_train_setup import BareLoop, Interleaved, interleaved, make_posts, make_subject
+from train.inputs.workers import worker_settings
+from train.job.trainer import one_thread_for_small_networks
 from train.settings import ImageSettings, ModelSettings, OptimSettings, TextSettings
-from train.trainer import one_thread_for_small_networks
-from train.workers import worker_settings
 
 MOST_SLOWDOWN, MOST_MILLISECONDS, LEAST_SPEEDUP, LEAST_SCALING = 1.03, 1.0, 30.0, 1.8
 

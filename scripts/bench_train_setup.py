@@ -23,23 +23,23 @@ from tokenizers import Tokenizer
 from data.loading import Batch
 from data.policy import Policy
 from data.preprocessing import Preprocessing
-from train.assemble import Encoders, build_network, load_encoders
-from train.batches import loader
-from train.callbacks import KeepBestAndLast
-from train.encode import Encoded, encode
-from train.forward import evidence_of
+from train.encoders.sources import load_tokenizer
+from train.features.encode import Encoded, encode
+from train.inputs.batches import loader
+from train.inputs.order import RankBatches, order_of
+from train.inputs.parts import Part
+from train.job.callbacks import KeepBestAndLast
+from train.job.module import PolicyClassifier, seed_device
+from train.job.preemption import StopSignals
+from train.job.trainer import build_trainer
 from train.losses.criterion import Criterion
 from train.losses.settings import BCE
-from train.module import PolicyClassifier, seed_device
-from train.monitor import ThroughputMonitor
-from train.optim import adamw, optimisation_of, parameter_groups, warmup_and_cosine
-from train.order import RankBatches, order_of
-from train.parts import Part
-from train.preemption import StopSignals
+from train.monitoring.monitor import ThroughputMonitor
+from train.network.assemble import Encoders, build_network, load_encoders
+from train.network.forward import evidence_of
+from train.optim.optimiser import adamw, optimisation_of, parameter_groups, warmup_and_cosine
+from train.optim.tuning import start_tuning, unstored_names
 from train.settings import ModelSettings, OptimSettings
-from train.sources import load_tokenizer
-from train.trainer import build_trainer
-from train.tuning import start_tuning, unstored_names
 
 SEED = 0
 WORDS = ("the", "red", "old", "cat", "dog", "house", "sells", "burning", "street", "market", "photo", "of", "with")

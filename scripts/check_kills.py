@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from data.files import TEMPORARY_PREFIX
-from train.checkpoint import read_checkpoint
+from train.job.checkpoint import read_checkpoint
 
 CLOCK = ("created_at", "digest")  # of a manifest: what may differ between two runs
 

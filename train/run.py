@@ -14,39 +14,39 @@ from data.policy import load_policies
 from data.preprocessing import Preprocessing
 from data.splits import linked_groups
 from data.summary import Summary
-from train.assemble import build_network, hearing, load_encoders
-from train.augmenting import augment_line, augment_of, check_augment
-from train.averaging import WeightAverage
-from train.batches import encoded_batches, loader, probed
-from train.callbacks import KeepBestAndLast, is_rehearsal
-from train.encode import encode, encode_together
-from train.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
-from train.known_labels import count_known, counts_of, known_labels_table
-from train.loggers import LogCurves, logging_to
+from train.encoders.sources import load_tokenizer
+from train.features.encode import encode, encode_together
+from train.inputs.augmenting import augment_line, augment_of, check_augment
+from train.inputs.batches import encoded_batches, loader, probed
+from train.inputs.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
+from train.inputs.known_labels import count_known, counts_of, known_labels_table
+from train.inputs.order import AsGiven, RankBatches
+from train.inputs.parts import read_split
+from train.inputs.quarantine import quarantine
+from train.inputs.shards import order_for, stream
+from train.inputs.workers import dead_workers_explained
+from train.job.callbacks import KeepBestAndLast, is_rehearsal
+from train.job.module import PolicyClassifier
+from train.job.outcome import metrics_content, metrics_table, unread_evidence, write_start
+from train.job.preemption import StopSignals
+from train.job.processes import lost_processes_explained, on_first
+from train.job.record import record_run
+from train.job.resume import CHECKPOINTS, METRICS, QUARANTINE, THROUGHPUT, starting_point
+from train.job.targets import checked
+from train.job.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
 from train.losses.criterion import Criterion
 from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
 from train.losses.unknowns import priors_of
-from train.metrics import target_precision_of
-from train.module import PolicyClassifier
-from train.monitor import ThroughputMonitor
-from train.optim import optimisation_of
-from train.order import AsGiven, RankBatches
-from train.outcome import metrics_content, metrics_table, unread_evidence, write_start
-from train.parts import read_split
-from train.preemption import StopSignals
-from train.probe import prepare
-from train.processes import lost_processes_explained, on_first
-from train.quarantine import quarantine
-from train.record import record_run
-from train.resume import CHECKPOINTS, METRICS, QUARANTINE, THROUGHPUT, starting_point
+from train.monitoring.loggers import LogCurves, logging_to
+from train.monitoring.metrics import target_precision_of
+from train.monitoring.monitor import ThroughputMonitor
+from train.network.assemble import build_network, hearing, load_encoders
+from train.network.probe import prepare
+from train.optim.averaging import WeightAverage
+from train.optim.optimiser import optimisation_of
+from train.optim.tuning import check_tuning, start_tuning, unstored_names
 from train.settings import Count, ModelSettings, OptimSettings, Positive
-from train.shards import order_for, stream
-from train.sources import load_tokenizer
-from train.targets import checked
-from train.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
-from train.tuning import check_tuning, start_tuning, unstored_names
-from train.workers import dead_workers_explained
 
 
 def train(

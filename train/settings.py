@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data.policy import Strict
 from train.encoders.pooling import Pool
-from train.order import SamplerName
+from train.inputs.order import SamplerName
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -88,7 +88,7 @@ class ModelSettings(Strict):
 
     @property
     def encoders(self) -> dict[str, EncoderSettings]:
-        """Settings of the encoders that the model has, by their name in `train.evidence.ENCODERS`."""
+        """Settings of the encoders that the model has, by their name in `train.network.evidence.ENCODERS`."""
         found = {"image": self.image, "clip": self.clip, "text": self.text, "audio": self.audio}
         return {name: settings for name, settings in found.items() if settings is not None}
 

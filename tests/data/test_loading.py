@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from data.loading import Collate, ItemDataset, MediaBrokeError, texts_of
 from data.preprocessing import Preprocessing
-from train.features import Rows
+from train.features.cache import Rows
 
 SMALL = Preprocessing(height=8, width=6, num_frames=2, max_tokens=4)
 

@@ -20,11 +20,11 @@ from export.model_folder import read_model_folder
 from export.run import export, public_source
 from export.runtimes import OnnxRuntime
 from export.score import score
-from train.assemble import build_network, load_encoders
-from train.checkpoint import RunRecord
+from train.encoders.sources import load_tokenizer
+from train.job.checkpoint import RunRecord
+from train.network.assemble import build_network, load_encoders
+from train.optim.tuning import unstored_names
 from train.settings import FusionSettings, ImageSettings, ModelSettings, TextSettings
-from train.sources import load_tokenizer
-from train.tuning import unstored_names
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fire", "sale", "now"]
 POLICY_IDS = ["fire", "mixed", "scam"]

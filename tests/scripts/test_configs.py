@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from scripts.cli import run
 from scripts.sweeps import register_resolvers
 from scripts.verbs import CONFIGS, find_verb, groups_of, search_path
+from train.job.trainer import build_trainer
 from train.losses.settings import BCE, Asymmetric, ClassBalanced, Focal
 from train.settings import ModelSettings, OptimSettings
-from train.trainer import build_trainer
 
 TRAIN = find_verb("train")
 assert TRAIN is not None
@@ -141,8 +141,8 @@ def test_config_files_say_what_they_are_for() -> None:
         ("+logger.nme=a", "logger.nme: unknown key; did you mean 'name'?"),
         ("logger.tags=a", "logger.tags = 'a': input should be a valid list"),
         (
-            "logger._target_=train.loggers.no_logger",
-            "_target_ = 'train.loggers.no_logger': cannot be imported",
+            "logger._target_=train.monitoring.loggers.no_logger",
+            "_target_ = 'train.monitoring.loggers.no_logger': cannot be imported",
         ),
         ("+callbacks.mine={_target_: lightning.pytorch.callbacks.EarlyStopping}", "callbacks.mine.monitor: this key"),
         ("sed=1", "setpoint train, sed: unknown key; did you mean 'seed'?"),

@@ -15,7 +15,7 @@ from PIL import Image
 from tiny_encoders import MAKERS, SIZE, WORDS
 
 from data.preprocessing import Preprocessing
-from train.module import PolicyClassifier
+from train.job.module import PolicyClassifier
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
 
 POLICY = {

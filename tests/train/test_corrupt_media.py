@@ -19,7 +19,7 @@ from data.policy import load_policies
 from data.preprocessing import Preprocessing
 from data.tables import write_parquet
 from scripts.cli import run
-from train.module import PolicyClassifier
+from train.job.module import PolicyClassifier
 from train.run import train
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings
 

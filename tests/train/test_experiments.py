@@ -20,7 +20,7 @@ from data.errors import InputError
 from data.preprocessing import Preprocessing
 from scripts.cli import run
 from scripts.verbs import find_verb, groups_of
-from train.checkpoint import read_checkpoint
+from train.job.checkpoint import read_checkpoint
 from train.run import train
 
 TRAIN = find_verb("train")
@@ -70,7 +70,7 @@ def test_every_experiment_survives_a_rehearsal(
 def test_gradients_are_clipped(
     precision: str, arguments: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from train.module import PolicyClassifier
+    from train.job.module import PolicyClassifier
 
     norms: list[float] = []
 

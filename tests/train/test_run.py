@@ -15,8 +15,8 @@ import torch
 from data.errors import InputError
 from data.files import sha256_of_file
 from data.loading import Collate, ItemDataset
-from train.checkpoint import load_checkpoint, read_checkpoint
-from train.parts import read_split
+from train.inputs.parts import read_split
+from train.job.checkpoint import load_checkpoint, read_checkpoint
 from train.run import train
 
 Arguments = Callable[..., dict[str, Any]]
@@ -63,7 +63,7 @@ def test_a_checkpoint_gives_the_network_back(arguments: Arguments, tune: str) ->
 
 def test_cached_features_give_the_logits_of_pixels_and_tokens(arguments: Arguments) -> None:
     """What was trained on the cache is what serves from files."""
-    from train.evaluate import encode_like, logits_of
+    from train.monitoring.evaluate import encode_like, logits_of
 
     given = arguments()
     train(**given)
@@ -111,7 +111,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(
 KILLER = """
 import os, pickle, signal, sys, time
 import torch
-from train.checkpoint import read_checkpoint
+from train.job.checkpoint import read_checkpoint
 from train.run import train
 
 torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.preprocessing import LogMel
 from data.sound import PLACES_PER_SECOND
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted
-from train.sources import load_audio_backbone
+from train.encoders.sources import load_audio_backbone
 
 QUIETEST_WHISPER = -1.5  # of its log-mel: (log10(1e-10) + 4) / 4
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from data.errors import InputError
 from train.encoders.image import pixel_statistics
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted
-from train.sources import load_clip_backbone
+from train.encoders.sources import load_clip_backbone
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from data.preprocessing import LogMel, Preprocessing
 from train.encoders.audio import AudioEncoder
 from train.encoders.clip import ClipEncoder
 from train.encoders.image import ImageEncoder
+from train.encoders.sources import build_backbone
 from train.encoders.text import TextEncoder
-from train.sources import build_backbone
 
 MediaEncoder = ImageEncoder | ClipEncoder | AudioEncoder
 Encoder = MediaEncoder | TextEncoder

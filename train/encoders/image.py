@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted, without_unused
-from train.sources import Backbone, load_image_backbone
+from train.encoders.sources import Backbone, load_image_backbone
 
 
 class ImageEncoder(nn.Module):

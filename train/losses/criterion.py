@@ -33,7 +33,7 @@ class LossSum:
 
         Processes average their gradients. For the average to be the gradient of the mean over the labels of all
         processes, each divides by the number of all of these, not of its own, and takes the result `world_size`
-        times. Across the accumulated batches of a step, `train.accumulation` does the like.
+        times. Across the accumulated batches of a step, `train.optim.accumulation` does the like.
 
         Args:
             num_labels: of all processes together.

@@ -15,7 +15,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from data.loading import Batch
-from train.order import EpochOrder, Order
+from train.inputs.order import EpochOrder, Order
 
 KEY = "hard_negatives"  # in checkpoints
 

@@ -15,11 +15,11 @@ import torch
 from data.augment import Draw
 from data.loading import ItemDataset
 from data.policy import load_policies
-from train.callbacks import KeepBestAndLast
-from train.checkpoint import read_checkpoint
+from train.inputs.parts import read_split
+from train.job.callbacks import KeepBestAndLast
+from train.job.checkpoint import read_checkpoint
 from train.losses.hard_negatives import KEY, hard_negative_weights
 from train.losses.settings import BCE
-from train.parts import read_split
 from train.run import train
 from train.settings import FusionSettings
 

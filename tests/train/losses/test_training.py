@@ -13,9 +13,9 @@ import torch
 from data.policy import load_policies
 from scripts.make_imbalanced import write_imbalanced
 from scripts.verbs import run_verb
-from train.checkpoint import read_checkpoint
+from train.inputs.parts import read_split
+from train.job.checkpoint import read_checkpoint
 from train.losses.settings import Asymmetric, ClassBalanced, Focal
-from train.parts import read_split
 from train.run import train
 
 LOGGED = ["logger=csv", "trainer.log_every_n_steps=1"]

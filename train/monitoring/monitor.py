@@ -1,0 +1,252 @@
+"""How fast a run trains and what it waits for: measured at each step, logged with the loss, summed up at the end.
+
+Times are of the wall clock: they go to loggers and `throughput.json`, never into metrics.json or a checkpoint. What
+they mean is in train.monitoring.throughput.
+"""
+
+import os
+import sys
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from data.loading import Batch
+from train.monitoring.clocks import GpuClock, WallClock
+from train.monitoring.flops import StepFlops, number_format, peak_flops
+from train.monitoring.throughput import NOTHING, StarvationWatch, Step, shares_of
+
+SCHEMA = "setpoint/train_throughput/v1"
+COUNTED_STEP = 1  # whose FLOPs are counted: not the first, which warms up
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Of one step: the end of the step before, the batch's arrival, the end."""
+
+    before: Any
+    arrived: Any
+    end: Any
+    items: int
+    decoding: float
+    is_first: bool
+
+
+class _Arrival(Callback):
+    """The moment at which a batch is there; the first of the callbacks."""
+
+    def __init__(self, monitor: "ThroughputMonitor") -> None:
+        self.monitor = monitor
+        self.moment: Any = None
+
+    def on_train_batch_start(self, *given: Any) -> None:
+        """The batch is here."""
+        del given
+        self.moment = self.monitor.clock.now()
+
+
+class ThroughputMonitor(Callback):
+    """Measures training steps. `watch` puts it around the other callbacks: what they do counts as computing.
+
+    A step begins where the one before it ended. Validation, checkpoints between epochs and the first step of a
+    process, in which libraries warm up, are left out.
+
+    Args:
+        counts: further figures to log once, by name.
+    """
+
+    def __init__(self, counts: dict[str, float]) -> None:
+        self.counts = counts
+        self.total, self.since_log = NOTHING, NOTHING
+        self.clock = WallClock()
+        self.first_step = self.num_workers = 0
+        self.peak: float | None = None
+        self.flops_per_item: float | None = None
+        self._arrival = _Arrival(self)
+        self._pending: deque[_Moments] = deque()
+        self._counter: StepFlops | None = None
+        self._mark: Any = None
+        self._is_first, self._seen = True, 0
+
+    def watch(self, trainer: lightning.Trainer) -> None:
+        """Join a trainer, whose own order of callbacks knows no first and last."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, self._arrival)
+        callbacks.append(self)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log the counts, look at the loader and the device."""
+        loader: Any = trainer.train_dataloader
+        self.num_workers = int(getattr(loader, "num_workers", 0))
+        self.starvation = StarvationWatch(num_workers=self.num_workers, num_cores=_num_cores())
+        self.peak = None
+        if pl_module.device.type == "cuda":
+            self.clock = GpuClock()
+            device_name = torch.cuda.get_device_name(pl_module.device)
+            self.peak = peak_flops(device_name, number_format(str(trainer.precision)))
+        self.first_step = trainer.global_step
+        self._began, self._batches_before = time.perf_counter(), trainer.fit_loop.total_batch_idx + 1
+        _log(trainer, self.counts)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Time starts."""
+        del trainer, pl_module
+        self._restart()
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Time starts again, where validation comes in the middle of an epoch."""
+        del trainer, pl_module
+        self._restart()
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the FLOPs of one step."""
+        del trainer, pl_module, batch, batch_idx
+        if self.peak is not None and self._seen == COUNTED_STEP:
+            self._counter = StepFlops()
+            self._counter.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """The step is over."""
+        del pl_module, outputs, batch_idx
+        items = len(batch.labels)
+        end = self.clock.now()
+        if self._counter is not None:
+            self.flops_per_item = self._counter.stop() / items
+            self._counter = None
+        elif self._seen:
+            moments = _Moments(self._mark, self._arrival.moment, end, items, batch.decode_seconds, self._is_first)
+            self._pending.append(moments)
+        self._seen += 1
+        self._mark, self._is_first = end, False
+        self._settle()
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.since_log.steps and every and trainer.global_step % every == 0:
+            _log(trainer, {f"throughput/{name}": value for name, value in self._figures(trainer).items()})
+            self.since_log = NOTHING
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Count what the GPU had still to do."""
+        del trainer
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)
+        self._settle()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no mode of torch behind."""
+        del trainer, pl_module, exception
+        if self._counter is not None:
+            self._counter.stop()
+            self._counter = None
+
+    def _restart(self) -> None:
+        self._mark, self._is_first = self.clock.now(), True
+
+    def _settle(self) -> None:
+        """Take the measurements whose moments have passed."""
+        while self._pending and self.clock.passed(self._pending[0].end):
+            one = self._pending.popleft()
+            step = Step(
+                one.items,
+                self.clock.seconds(one.before, one.end),
+                self.clock.seconds(one.before, one.arrived),
+                one.decoding,
+            )
+            self.total, self.since_log = self.total + step, self.since_log + step
+            # At the start of an epoch workers fill their queues: no more of them would change that.
+            warning = None if one.is_first else self.starvation.add(step)
+            if warning is not None:
+                _say(warning)
+
+    def _figures(self, trainer: lightning.Trainer) -> dict[str, float]:
+        left = self.seconds_left(trainer)
+        figures = _rates(self.since_log, self.num_workers, trainer.world_size)
+        utilisation = self._utilisation(self.since_log)
+        figures |= {} if utilisation is None else {"model_flops_utilisation": utilisation}
+        return figures | ({} if left is None else {"seconds_left": left})
+
+    def _utilisation(self, step: Step) -> float | None:
+        """Share of the GPU's peak FLOP/s that the model's own work comes to."""
+        if self.peak is None or self.flops_per_item is None or not step.seconds:
+            return None
+        return self.flops_per_item * step.items / step.seconds / self.peak
+
+    def seconds_left(self, trainer: lightning.Trainer) -> float | None:
+        """Until the last epoch ends, at this process's pace, validation included; None where no end is set."""
+        batches = trainer.num_training_batches * (trainer.max_epochs or -1)
+        if trainer.max_steps > 0:
+            most = trainer.max_steps * trainer.accumulate_grad_batches
+            batches = most if batches < 0 else min(batches, most)
+        done = trainer.fit_loop.total_batch_idx + 1
+        if not 0 < batches < float("inf") or done <= self._batches_before:
+            return None
+        return (batches - done) * (time.perf_counter() - self._began) / (done - self._batches_before)
+
+    def report(self, trainer: lightning.Trainer) -> dict[str, Any]:
+        """The content of `throughput.json`: all steps of this process but the first."""
+        total = self.total
+        return {
+            "schema": SCHEMA,
+            "first_step": self.first_step,
+            "steps": total.steps,
+            "items": total.items,
+            "world_size": trainer.world_size,
+            "num_workers": self.num_workers,
+            **(_rates(total, self.num_workers, trainer.world_size) if total.steps else {}),
+            "model_flops_utilisation": self._utilisation(total),
+        }
+
+    def line(self, trainer: lightning.Trainer) -> list[str]:
+        """The same for people, in a line; none where fewer than two steps were taken."""
+        if not self.total.steps:
+            return []
+        rates = _rates(self.total, self.num_workers, trainer.world_size)
+        utilisation = self._utilisation(self.total)
+        used = "" if utilisation is None else f", {utilisation:.0%} of the GPU's peak FLOP/s"
+        return [
+            f"throughput: {rates['items_per_second']:,.0f} items/s, {1 / rates['steps_per_second']:.3g} s a step: "
+            f"{rates['share_compute']:.0%} computing, {rates['share_decode']:.0%} waiting for decoding, "
+            f"{rates['share_wait']:.0%} for other loading{used}"
+        ]
+
+
+def _rates(step: Step, num_workers: int, world_size: int) -> dict[str, float]:
+    """Figures of the steps of one process; items a second are of all processes together."""
+    busy = {"worker_busy": step.decoding / step.seconds / num_workers} if num_workers else {}
+    return {
+        "items_per_second": step.items / step.seconds * world_size,
+        "steps_per_second": step.steps / step.seconds,
+        **{f"share_{name}": share for name, share in asdict(shares_of(step, num_workers)).items()},
+        **busy,
+    }
+
+
+def _num_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@rank_zero_only
+def _say(warning: str) -> None:
+    print(warning, file=sys.stderr)
+
+
+def _log(trainer: lightning.Trainer, figures: dict[str, float]) -> None:
+    """To the loggers themselves: `self.log` would keep the figures at each step."""
+    for logger in trainer.loggers if figures else ():
+        logger.log_metrics(figures, step=max(0, trainer.global_step - 1))

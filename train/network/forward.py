@@ -1,0 +1,65 @@
+"""Batches of the loaders through the encoders of a network: what was encoded before is taken as it is.
+
+The serving graph has a forward of its own, free of branches on the data; here padding is not encoded, and neither are
+items without what an encoder reads.
+
+Shapes: B batch, T frames, N items that are encoded, D features.
+"""
+
+from torch import Tensor
+
+from data.loading import Batch
+from train.network.classifier import MultimodalClassifier
+from train.network.evidence import VECTORS, Evidence
+
+
+def evidence_of(batch: Batch, network: MultimodalClassifier) -> Evidence:
+    """The argument of `network.fuse`, in float32."""
+    names = [name for name in VECTORS if name in network.dims]
+    return Evidence(
+        frames=_frame_features(batch, network).float(),
+        frame_mask=batch.frame_mask,
+        frame_times=batch.frame_times,
+        vectors={
+            name: (batch.vectors[name] if name in batch.vectors else _vector(name, batch, network)).float()
+            for name in names
+        },
+        present={name: batch.present[name] for name in names},
+    )
+
+
+def _frame_features(batch: Batch, network: MultimodalClassifier) -> Tensor:
+    if batch.frame_features is not None:
+        return batch.frame_features
+    features_BTD = batch.frame_times.new_zeros(*batch.frame_mask.shape, network.dims.get("image", 0))
+    if network.image_encoder is None or batch.frames is None:
+        return features_BTD
+    encoded_BT = batch.frame_mask
+    if not encoded_BT.any():
+        # One of padding all the same: every process of several must reach every weight that trains.
+        encoded_BT = encoded_BT.clone()
+        encoded_BT[0, 0] = True
+    encoded_ND = network.image_encoder(batch.frames[encoded_BT])
+    return features_BTD.masked_scatter(encoded_BT.unsqueeze(-1), encoded_ND.float())
+
+
+def _vector(name: str, batch: Batch, network: MultimodalClassifier) -> Tensor:
+    """Features [B, D] by an encoder of VECTORS, zero where an item has nothing for it."""
+    encoder = network.encoders[name]
+    given = {
+        "clip": (batch.frames, batch.frame_mask),
+        "text": (batch.token_ids, batch.token_mask),
+        "audio": (batch.log_mel, batch.audio_mask),
+    }[name]
+    has_B = batch.present[name]
+    if not has_B.any():
+        # One item all the same: every process of several must reach every weight that trains.
+        has_B = has_B.clone()
+        has_B[0] = True
+    read = []
+    for tensor in given:
+        assert tensor is not None
+        read.append(tensor[has_B])
+    encoded_ND = encoder(*read)
+    empty_BD = batch.frame_times.new_zeros(len(has_B), network.dims[name])
+    return empty_BD.masked_scatter(has_B.unsqueeze(1), encoded_ND.float())

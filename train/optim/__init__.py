@@ -1,0 +1,1 @@
+"""How weights move: what trains, at which rate, averaged, accumulated and split over processes."""
