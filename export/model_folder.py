@@ -14,7 +14,7 @@ from data.files import atomic_file, existing_file, existing_folder, read_json, s
 from data.media import Preprocessing
 from data.policy import Identifier, Modality, Strict, Version, findings_of
 from data.text import load_tokenizer
-from export.contract import Contract, read_contract
+from export.graph.contract import Contract, read_contract
 
 Sha256 = str
 TOKENIZER_FILE = "tokenizer/tokenizer.json"

@@ -11,8 +11,10 @@ from pydantic import Field
 from data.files import atomic_folder, sha256_of_file, write_json
 from data.items import read_items
 from data.summary import Summary
-from export.contract import Contract, contract_of
-from export.decision_head import model_digest
+from export.graph.contract import Contract, contract_of
+from export.graph.decision_head import model_digest
+from export.graph.onnx_export import export_onnx, save_onnx
+from export.graph.parity import Parity, batches_of_many_shapes, measure_parity, read_samples
 from export.model_folder import (
     EncoderSource,
     ModelRecord,
@@ -21,9 +23,7 @@ from export.model_folder import (
     preprocess_content,
     write_tokenizer,
 )
-from export.onnx_export import export_onnx, save_onnx
-from export.parity import Parity, batches_of_many_shapes, measure_parity, read_samples
-from export.runtimes import OnnxRuntime, TorchRuntime
+from export.scoring.runtimes import OnnxRuntime, TorchRuntime
 from train.job.checkpoint import TrainedModel
 
 ONNX_FILE = "onnx/fp32/model.onnx"

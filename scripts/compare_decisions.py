@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from data.files import read_json
 from data.golden import load_golden
 from data.scores import read_scores
-from export.decision_head import Decision, load_onnx, read_decision
-from export.score import score
+from export.graph.decision_head import Decision, load_onnx, read_decision
+from export.scoring.run import score
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ VERBS: dict[str, list[Verb]] = {
         ),
         Verb("train", "fine-tune a classifier for all policies", "train.run:train"),
         Verb("export", "write the serving graph as ONNX and prove that it decides alike", "export.run:export"),
-        Verb("score", "raw scores of items by a checkpoint, an exported model or a release", "export.score:score"),
+        Verb("score", "raw scores of items by a checkpoint, a model folder or a release", "export.scoring.run:score"),
     ],
     "for the policy lead": [
         Verb("plan", "how many labels, above which score, each target precision takes", "calibrate.plan.run:plan"),
@@ -54,8 +54,8 @@ VERBS: dict[str, list[Verb]] = {
     ],
     "for the serving team": [
         Verb("traffic", "count production scores in histograms that add up", "calibrate.traffic.run:traffic"),
-        Verb("seal", "put model, thresholds and evidence into one release", "export.release:seal"),
-        Verb("verify", "check a release: every byte, every decision", "export.verify:verify"),
+        Verb("seal", "put model, thresholds and evidence into one release", "export.release.seal:seal"),
+        Verb("verify", "check a release: every byte, every decision", "export.release.verify:verify"),
     ],
 }
 

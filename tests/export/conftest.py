@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from data.files import sha256_of_file, write_json
 from data.media import Preprocessing
-from export.contract import contract_of
-from export.decision_head import append_decision_head, model_digest
+from export.graph.contract import contract_of
+from export.graph.decision_head import append_decision_head, model_digest
+from export.graph.onnx_export import save_onnx
 from export.model_folder import ModelRecord
-from export.onnx_export import save_onnx
 
 GRAPH = """
 <ir_version: 10, opset_import: ["" : 20]>

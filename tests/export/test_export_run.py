@@ -15,11 +15,11 @@ from data.files import read_json
 from data.policy import Policy
 from data.preprocessing import Preprocessing
 from data.scores import read_scores
-from export.decision_head import load_onnx
+from export.graph.decision_head import load_onnx
 from export.model_folder import read_model_folder
 from export.run import export, public_source
-from export.runtimes import OnnxRuntime
-from export.score import score
+from export.scoring.run import score
+from export.scoring.runtimes import OnnxRuntime
 from train.encoders.sources import load_tokenizer
 from train.job.checkpoint import RunRecord
 from train.network.assemble import build_network, load_encoders

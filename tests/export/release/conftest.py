@@ -21,7 +21,7 @@ from data.files import read_json, write_json
 from data.golden import GoldenDescription, freeze_golden
 from data.items import read_items
 from data.policy import load_policies
-from export.release import seal
+from export.release.seal import seal
 
 BANDS = {
     "fire": [

@@ -4,7 +4,7 @@ import numpy as np
 import yaml
 
 from data.files import read_json, write_json
-from export.verify import verify
+from export.release.verify import verify
 
 VOLUME = {"expected": 30.0, "low": 22.0, "high": 39.5, "slices": []}
 

@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from data.items import read_items
-from export.batch import collate
-from export.bundle import MODULES, bundle_predict
-from export.predict import main
-from export.predictor import Predictor, ReleaseError, load
-from export.score import score
+from export.release.bundle import MODULES, bundle_predict
+from export.release.predict import main
+from export.release.predictor import Predictor, ReleaseError, load
+from export.scoring.batch import collate
+from export.scoring.run import score
 
 ALONE = """
 import runpy, sys

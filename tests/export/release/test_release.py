@@ -19,9 +19,9 @@ from safetensors.numpy import load_file
 
 from data.errors import InputError
 from data.files import read_json, write_json
-from export.decision_head import load_onnx, model_digest, read_decision
-from export.runtimes import open_runtime
-from export.verify import verify
+from export.graph.decision_head import load_onnx, model_digest, read_decision
+from export.release.verify import verify
+from export.scoring.runtimes import open_runtime
 
 
 def test_a_release_holds_what_its_layout_says(release: Path) -> None:
@@ -249,7 +249,7 @@ def test_model_card_and_bill_of_materials(release: Path) -> None:
 SEAL = """
 import sys
 from pathlib import Path
-from export.release import seal
+from export.release.seal import seal
 root = Path(sys.argv[1])
 seal(**{name: root / name for name in ("model", "calibration", "golden", "policies", "releases")}, replay=12)
 """

@@ -10,8 +10,8 @@ from changed_releases import ONNX_FILE, reasons, resealed
 
 from data.errors import InputError
 from data.files import read_json, write_json
-from export.manifest import digest_of, id_of
-from export.verify import verify
+from export.release.manifest import digest_of, id_of
+from export.release.verify import verify
 
 
 def test_an_untouched_release_passes_wherever_it_stands(release: Path) -> None:

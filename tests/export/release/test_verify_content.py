@@ -10,9 +10,9 @@ from changed_releases import ONNX_FILE, change_json, reasons, resealed, write_on
 from onnx import TensorProto, helper
 from safetensors.numpy import load_file, save_file
 
-from export.decision_head import load_onnx, read_decision, write_decision
-from export.manifest import Manifest
-from export.verify import verify
+from export.graph.decision_head import load_onnx, read_decision, write_decision
+from export.release.manifest import Manifest
+from export.release.verify import verify
 
 POINTS = "reports/decisions/operating_points.json"
 

@@ -19,10 +19,10 @@ from data.items import read_items
 from data.loading import Collate, ItemDataset
 from data.policy import load_policies
 from data.preprocessing import Preprocessing
-from export.parity import batches_of_many_shapes, read_samples
+from export.graph.parity import batches_of_many_shapes, read_samples
 from export.run import export
-from export.runtimes import OnnxRuntime
-from export.score import score
+from export.scoring.run import score
+from export.scoring.runtimes import OnnxRuntime
 from train.encoders.describing import describe
 from train.encoders.sources import load_tokenizer
 from train.job.checkpoint import load_checkpoint

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data.media import MediaError
-from export.predictor import PolicyPrediction, Predictor, ReleaseError, load
+from export.release.predictor import PolicyPrediction, Predictor, ReleaseError, load
 
 WRONG_INPUT = 2
 

@@ -17,8 +17,8 @@ from data.media import Frames, MediaError, load_frames
 from data.policy import Strict
 from data.sound import SAMPLE_RATE, log_mel_of
 from data.text import compose_text, tokenize
-from export.batch import Batch, collate
-from export.runtimes import Outputs, Runtime
+from export.scoring.batch import Batch, collate
+from export.scoring.runtimes import Outputs, Runtime
 
 # B batch, P policies, L tokens
 

@@ -19,7 +19,7 @@ from calibrate.operating_points_file import (
 from data.errors import InputError
 from data.files import read_json
 from data.policy import Modality, Policy, Strict, findings_of
-from export.decision_head import NEVER, Decision
+from export.graph.decision_head import NEVER, Decision
 
 
 class ServedBand(BandRecord):

@@ -15,10 +15,10 @@ from data.progress import tracked
 from data.scores import Scores, ScoresMetadata, write_scores
 from data.summary import Summary
 from data.tables import write_parquet
-from export.chunks import ITEM_COLUMNS, Chunk, chunk_size, cut, score_chunks
 from export.model_folder import decoder_versions
-from export.parts import Parts, only_writer, remove_parts
-from export.runtimes import Runtime, open_runtime
+from export.scoring.chunks import ITEM_COLUMNS, Chunk, chunk_size, cut, score_chunks
+from export.scoring.parts import Parts, only_writer, remove_parts
+from export.scoring.runtimes import Runtime, open_runtime
 
 SHOWN_REASONS = 5
 

@@ -11,17 +11,17 @@ from pydantic import Field
 from data.errors import InputError
 from data.files import TEMPORARY_PREFIX, atomic_file, atomic_folder, sha256_of_file, write_json
 from data.summary import Summary
-from export.bundle import bundle_predict
-from export.decision_head import write_decision
-from export.decisions import ServedPolicies, served_policies
-from export.manifest import MANIFEST, Manifest, differences, make_manifest, read_manifest
-from export.model_card import model_card
+from export.graph.decision_head import write_decision
 from export.model_folder import ModelRecord
-from export.parts import only_writer
-from export.replay import write_replay
-from export.runtimes import OnnxRuntime
-from export.sbom import bill_of_materials, requirements, toolchain
-from export.sealing_inputs import POINTS, PRECISION, SealingInputs, read_sealing_inputs
+from export.release.bundle import bundle_predict
+from export.release.decisions import ServedPolicies, served_policies
+from export.release.manifest import MANIFEST, Manifest, differences, make_manifest, read_manifest
+from export.release.model_card import model_card
+from export.release.replay import write_replay
+from export.release.sbom import bill_of_materials, requirements, toolchain
+from export.release.sealing_inputs import POINTS, PRECISION, SealingInputs, read_sealing_inputs
+from export.scoring.parts import only_writer
+from export.scoring.runtimes import OnnxRuntime
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 

@@ -12,8 +12,8 @@ from data.errors import Finding, InputError
 from data.files import existing_file, existing_folder
 from data.golden import GoldenSet, load_golden
 from data.policy import Band, Policy, load_policies
-from export.contract import mismatches
-from export.decision_head import load_onnx, model_digest
+from export.graph.contract import mismatches
+from export.graph.decision_head import load_onnx, model_digest
 from export.model_folder import ModelFolder, read_model_folder
 
 PRECISION = "fp32"

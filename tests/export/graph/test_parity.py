@@ -9,9 +9,9 @@ import pytest
 
 from data.errors import InputError
 from data.items import read_items
-from export.batch import Batch
-from export.parity import Samples, batches_of_many_shapes, measure_parity, read_samples
-from export.runtimes import OnnxRuntime, Outputs
+from export.graph.parity import Samples, batches_of_many_shapes, measure_parity, read_samples
+from export.scoring.batch import Batch
+from export.scoring.runtimes import OnnxRuntime, Outputs
 
 
 class Altered:

@@ -18,12 +18,12 @@ from data.errors import InputError
 from data.files import read_json, sha256_of_file, write_json
 from data.scores import read_scores
 from export import chunks
-from export.chunks import cut
-from export.decision_head import load_onnx, model_digest
-from export.onnx_export import save_onnx
-from export.parts import only_writer
-from export.runtimes import OnnxRuntime
-from export.score import score
+from export.graph.decision_head import load_onnx, model_digest
+from export.graph.onnx_export import save_onnx
+from export.scoring.chunks import cut
+from export.scoring.parts import only_writer
+from export.scoring.run import score
+from export.scoring.runtimes import OnnxRuntime
 
 POLICIES = ["fire", "scam"]
 WORDS = {"fire": 2, "sale": 3, "now": 4}
@@ -152,12 +152,12 @@ def test_only_one_run_writes_at_a_time(hand_made_model, posts, tmp_path) -> None
 KILLED = """
 import os, shutil, signal, sys, time
 from pathlib import Path
-import export.chunks
-from export.runtimes import OnnxRuntime
-from export.score import score
+import export.scoring.chunks
+from export.scoring.runtimes import OnnxRuntime
+from export.scoring.run import score
 
 model, items, out, die_at, pause = sys.argv[1:]
-export.chunks.LARGEST_CHUNK = 4
+export.scoring.chunks.LARGEST_CHUNK = 4
 events = 0
 
 def dying(function):
@@ -182,7 +182,7 @@ print("events", events, flush=True)
 
 def start(model: Path, items: Path, out: Path, die_at: int, pause: float = 0) -> subprocess.Popen:
     command = [sys.executable, "-c", KILLED, *map(str, (model, items, out, die_at, pause))]
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)}, text=True)
 
 

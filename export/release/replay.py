@@ -20,9 +20,9 @@ from data.golden import GoldenSet
 from data.media import MediaError, load_frames
 from data.policy import Strict, findings_of
 from data.text import compose_text, tokenize
-from export.batch import Batch, collate, padded_tokens
-from export.decision_head import Decision
-from export.runtimes import Outputs, Runtime
+from export.graph.decision_head import Decision
+from export.scoring.batch import Batch, collate, padded_tokens
+from export.scoring.runtimes import Outputs, Runtime
 
 # B batch (1), P policies, K bands
 

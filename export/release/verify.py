@@ -15,15 +15,15 @@ from calibrate.operating_points_file import load_operating_points
 from data.errors import InputError
 from data.files import existing_folder, read_json, sha256_of_file
 from data.summary import Summary
-from export.contract import mismatches, read_contract
-from export.decision_head import DECISION_NAMES, model_digest, read_decision
-from export.decisions import ServedPolicies, read_served_policies
-from export.manifest import ID_LENGTH, differences, read_manifest
+from export.graph.contract import mismatches, read_contract
+from export.graph.decision_head import DECISION_NAMES, model_digest, read_decision
+from export.graph.parity import Parity
 from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
-from export.parity import Parity
-from export.replay import disagreements, read_exchange, read_replay
-from export.runtimes import OnnxRuntime
-from export.sealing_inputs import POINTS, PRECISION
+from export.release.decisions import ServedPolicies, read_served_policies
+from export.release.manifest import ID_LENGTH, differences, read_manifest
+from export.release.replay import disagreements, read_exchange, read_replay
+from export.release.sealing_inputs import POINTS, PRECISION
+from export.scoring.runtimes import OnnxRuntime
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 LARGEST_ONNX = 2**31

@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 
 from data.errors import InputError
 from data.media import Preprocessing
-from export.batch import Batch
-from export.contract import mismatches
-from export.decision_head import FLAGS, LOGITS, PROBABILITIES, load_onnx, model_digest, undecided
+from export.graph.contract import mismatches
+from export.graph.decision_head import FLAGS, LOGITS, PROBABILITIES, load_onnx, model_digest, undecided
 from export.model_folder import ModelFolder, no_tokenizer, pad_token_id, read_model_folder
+from export.scoring.batch import Batch
 
 # B batch, P policies, K bands
 

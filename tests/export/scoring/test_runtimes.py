@@ -10,11 +10,11 @@ import pytest
 from data.errors import InputError
 from data.files import read_json, sha256_of_file, write_json
 from export import runtimes
-from export.batch import Batch
-from export.decision_head import Decision, load_onnx, write_decision
+from export.graph.decision_head import Decision, load_onnx, write_decision
+from export.graph.onnx_export import save_onnx
 from export.model_folder import read_model_folder
-from export.onnx_export import save_onnx
-from export.runtimes import OnnxRuntime, open_runtime
+from export.scoring.batch import Batch
+from export.scoring.runtimes import OnnxRuntime, open_runtime
 
 BATCH = Batch(
     frames=np.full((2, 1, 3, 8, 8), 100, np.uint8),

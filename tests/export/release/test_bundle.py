@@ -12,7 +12,7 @@ import pytest
 
 from data.media import load_frames
 from data.preprocessing import LogMel, Preprocessing
-from export.bundle import bundle_predict
+from export.release.bundle import bundle_predict
 
 
 @pytest.fixture(scope="module")

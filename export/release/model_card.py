@@ -2,8 +2,8 @@
 
 from calibrate.report.verdict import percent, recall_seen
 from data.policy import Policy
-from export.decisions import ServedBand, ServedPolicies, ServedPolicy
 from export.model_folder import ModelFolder
+from export.release.decisions import ServedBand, ServedPolicies, ServedPolicy
 
 HEADER = """---
 library_name: onnx

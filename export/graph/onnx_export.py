@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from data.files import atomic_file
-from export.contract import Contract, mismatches
-from export.decision_head import LOGITS, append_decision_head
-from export.graph import ServingGraph
+from export.graph.contract import Contract, mismatches
+from export.graph.decision_head import LOGITS, append_decision_head
+from export.graph.serving import ServingGraph
 
 # B batch, T frames, L tokens, P policies
 

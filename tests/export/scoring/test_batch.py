@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.media import Frames
-from export.batch import Batch, collate, groups_of_one_shape, padded_tokens
+from export.scoring.batch import Batch, collate, groups_of_one_shape, padded_tokens
 
 
 def clip(num_frames: int, value: int = 7) -> Frames:

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from data.errors import InputError
-from export.decision_head import (
+from export.graph.decision_head import (
     NEVER,
     Decision,
     append_decision_head,

@@ -14,7 +14,7 @@ import onnxruntime
 
 from data.media import Preprocessing, load_frames
 from data.text import compose_text, load_tokenizer, tokenize
-from export.batch import collate, padded_tokens
+from export.scoring.batch import collate, padded_tokens
 
 CLIP_SUFFIXES = (
     ".mp4",

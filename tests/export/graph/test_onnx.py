@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from export import onnx_export
-from export.contract import Contract, contract_of, mismatches
-from export.onnx_export import export_onnx
+from export.graph.contract import Contract, contract_of, mismatches
+from export.graph.onnx_export import export_onnx
 
 P = 3
 

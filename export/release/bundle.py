@@ -1,4 +1,4 @@
-"""predict.py of a release: `export.predict` with the modules of Setpoint that it stands on written into it.
+"""predict.py of a release: `export.release.predict` with the modules of Setpoint that it stands on written into it.
 
 What decodes, samples and tokenises in a release is thus the very text that did so in training and scoring.
 """
@@ -6,7 +6,7 @@ What decodes, samples and tokenises in a release is thus the very text that did 
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     "data.preprocessing",
     "data.photo",
@@ -17,10 +17,10 @@ MODULES = (
     "data.sound",
     "data.media",
     "data.text",
-    "export.batch",
-    "export.predictor",
+    "export.scoring.batch",
+    "export.release.predictor",
 )
-MAIN = "export.predict"
+MAIN = "export.release.predict"
 OWN_PACKAGES = ("data", "export")
 
 

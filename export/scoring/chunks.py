@@ -14,8 +14,8 @@ from data.errors import InputError
 from data.media import Frames, MediaError, Preprocessing, load_frames
 from data.sound import PLACES_PER_SECOND
 from data.text import compose_text, tokenize
-from export.batch import collate, groups_of_one_shape
-from export.runtimes import Runtime
+from export.scoring.batch import collate, groups_of_one_shape
+from export.scoring.runtimes import Runtime
 
 # N items of a chunk, P policies, L tokens
 

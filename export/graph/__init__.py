@@ -1,0 +1,1 @@
+"""The served graph: its contract, its ONNX file, its decisions, and the proof that it computes what was trained."""
