@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import InputError
-from export import onnx_export
+from export.graph import onnx_export
 from export.graph.contract import Contract, contract_of, mismatches
 from export.graph.onnx_export import export_onnx
 

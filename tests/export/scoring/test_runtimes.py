@@ -9,10 +9,10 @@ import pytest
 
 from data.errors import InputError
 from data.files import read_json, sha256_of_file, write_json
-from export import runtimes
 from export.graph.decision_head import Decision, load_onnx, write_decision
 from export.graph.onnx_export import save_onnx
 from export.model_folder import read_model_folder
+from export.scoring import runtimes
 from export.scoring.batch import Batch
 from export.scoring.runtimes import OnnxRuntime, open_runtime
 

@@ -17,9 +17,9 @@ from PIL import Image
 from data.errors import InputError
 from data.files import read_json, sha256_of_file, write_json
 from data.scores import read_scores
-from export import chunks
 from export.graph.decision_head import load_onnx, model_digest
 from export.graph.onnx_export import save_onnx
+from export.scoring import chunks
 from export.scoring.chunks import cut
 from export.scoring.parts import only_writer
 from export.scoring.run import score

@@ -12,11 +12,11 @@ from PIL import Image
 from data.items import read_items
 from data.media import load_frames
 from data.preprocessing import Preprocessing
-from train import encode_media as encoding
 from train.encoders.clip import load_clip_encoder
 from train.encoders.image import ImageEncoder, load_image_encoder
 from train.encoders.sources import load_tokenizer
 from train.encoders.text import load_text_encoder
+from train.features import encode_media as encoding
 from train.features.cache import FeatureCache, Rows, in_shards, key_of_media
 from train.features.encode_media import encode_media
 from train.features.encode_texts import encode_texts

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from data.errors import InputError, Preempted
-from train import processes
+from train.job import processes
 from train.run import train
 
 

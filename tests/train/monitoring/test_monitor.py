@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from data.media import Frames
-from train import throughput
+from train.monitoring import throughput
 from train.run import train
 
 Arguments = Callable[..., dict[str, Any]]
