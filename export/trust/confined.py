@@ -4,6 +4,7 @@ Libraries below Python answer hostile files in ways that no `except` catches: th
 memory there is. Whatever happens here is one sentence there.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -63,6 +64,7 @@ def _child(work: Callable[[], Iterable[str]], sender: Connection, seconds: float
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # libraries print names that a terminal might obey
         os.dup2(nowhere, stream)
+    faulthandler.disable()  # it kept a way around that; our parent tells how we ended
     _limit(seconds, memory)
     try:
         for sentence in work():
