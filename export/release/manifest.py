@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from data.errors import InputError
 from data.files import sha256_of_file, sha256_of_json
 from data.policy import Strict, findings_of
-from export.trust.limits import DEEPEST, LARGEST_IN_ALL, LARGEST_MANIFEST, MOST_FILES, too_large
+from export.trust.limits import DEEPEST, LARGEST_IN_ALL, LARGEST_MANIFEST, MOST_FILES, out_of_place
 from export.trust.signature import SIGNATURE
 
 MANIFEST = "manifest.json"
@@ -155,7 +155,7 @@ def digests_of(folder: Path, manifest: Manifest) -> dict[str, str]:
 
 def _changes(file: Path, entry: FileEntry) -> Iterator[str]:
     size = file.stat().st_size
-    wrong = too_large(entry.path, size)
+    wrong = out_of_place(entry.path, size)
     if wrong:
         yield f"{entry.path}: {wrong}"
     elif size != entry.size:
