@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 from hypothesis import settings
+from media_matrix import MediaMatrix, write_media_matrix
 
 # The same examples in every run, and no time limit for one: machines are noisy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -39,6 +40,12 @@ def moderation_mini() -> Path:
             pytest.fail(f"the real data set is missing: {REAL_POSTS}")
         pytest.skip(f"the real data set is not at {REAL_POSTS}")
     return REAL_POSTS
+
+
+@pytest.fixture(scope="session")
+def media_matrix(tmp_path_factory: pytest.TempPathFactory) -> MediaMatrix:
+    """One picture as a photo and as a clip of every kind, and files that nobody can read."""
+    return write_media_matrix(tmp_path_factory.mktemp("matrix"))
 
 
 @pytest.fixture
