@@ -3,63 +3,20 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import uvicorn
 import uvloop
 
 from data.errors import InputError
-from data.preprocessing import Preprocessing
-from export.graph.contract import Contract
 from export.serving.app import Service, application
-from export.serving.batching import Batcher, Tensors
+from export.serving.batching import Batcher
 from export.serving.checks import axis_limits
-from export.serving.counts import Counts
+from export.serving.model import Limits, Model
 
 KEEP_ALIVE = 75  # seconds; longer than load balancers keep theirs, so that they close first
 BACKLOG = 1024
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server takes on.
-
-    Attributes:
-        max_batch: items that run together, and items of one request, at most.
-        max_delay: seconds that a request waits for others at most while the model is idle.
-        max_in_flight: requests that are received, wait or run at once.
-        max_body: bytes of a request.
-        drain_seconds: that requests may take to be answered once the server stops.
-    """
-
-    max_batch: int = 8
-    max_delay: float = 0.002
-    max_in_flight: int = 256
-    max_body: int = 64_000_000
-    drain_seconds: int = 30
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """What is served.
-
-    Attributes:
-        name: in the paths.
-        version: the release's id.
-        contract: its tensors.
-        preprocessing: what makes its inputs.
-        run: outputs by name of inputs by name.
-        counts: the metrics.
-    """
-
-    name: str
-    version: str
-    contract: Contract
-    preprocessing: Preprocessing
-    run: Callable[[Tensors], Tensors]
-    counts: Counts
 
 
 @contextmanager

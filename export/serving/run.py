@@ -9,21 +9,15 @@ from pydantic import Field
 
 from data.errors import InputError
 from data.summary import Summary
-from export.graph.decision_head import FLAGS, LOGITS, PROBABILITIES
-from export.model_folder import read_model_folder
-from export.release.decisions import read_served_policies
-from export.release.manifest import read_manifest
 from export.release.verify import verify
-from export.scoring.runtimes import OnnxRuntime
-from export.serving.batching import Tensors
-from export.serving.counts import Counts, counts_of
-
-OUTPUTS = (LOGITS, PROBABILITIES, FLAGS)
+from export.serving.counts import Counts
+from export.serving.model import Limits, load_model
 
 
 def serve(
     *,
     release: Path,
+    trust: Path | None = None,
     precision: str = "fp32",
     name: str = "setpoint",
     host: str = "127.0.0.1",
@@ -39,6 +33,7 @@ def serve(
 
     Args:
         release: folder of the release; one that `verify` fails is not served.
+        trust: public key, or folder of keys, that must have signed it; None serves unsigned releases too.
         precision: which of its ONNX files.
         name: of the model, in the paths.
         host: address to listen on.
@@ -54,28 +49,14 @@ def serve(
         InputError: the release is not one to serve, the address is taken, or the extra `serve` is not installed.
     """
     try:
-        from export.serving.process import Limits, Model, running  # noqa: PLC0415
+        from export.serving.process import running  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise InputError(f"setpoint serve needs {error.name}; run: pip install 'setpoint[serve]'") from error
 
-    verified = verify(release=release)
+    verified = verify(release=release, trust=trust)
     if not verified.ok:
         raise InputError("\n".join([verified.title, *verified.lines]))
-    release_id = read_manifest(release).release_id
-    folder = read_model_folder(release)
-    runtime = OnnxRuntime(folder, precision=precision, threads=threads)
-
-    def run(tensors: Tensors) -> Tensors:
-        return dict(zip(OUTPUTS, runtime.session.run(list(OUTPUTS), tensors), strict=True))
-
-    model = Model(
-        name=name,
-        version=release_id,
-        contract=folder.contract,
-        preprocessing=folder.preprocessing,
-        run=run,
-        counts=counts_of(read_served_policies(release / "policies.json"), release_id=release_id, precision=precision),
-    )
+    model = load_model(release, precision=precision, name=name, threads=threads)
     limits = Limits(
         max_batch=max_batch,
         max_delay=max_delay_ms / 1000,
@@ -87,7 +68,7 @@ def serve(
     handlers = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         with running(model, limits, host=host, port=port, ended=stop) as url:
-            print(f"release {release_id}, {precision}, answers at {url}/v2/models/{name}", flush=True)
+            print(f"release {model.version}, {precision}, answers at {url}/v2/models/{name}", flush=True)
             stop.wait()
     finally:
         for each, handler in handlers.items():
