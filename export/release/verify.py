@@ -21,6 +21,7 @@ from export.graph.decision_head import DECISION_NAMES, model_digest, read_decisi
 from export.graph.parity import Parity
 from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
 from export.release.bundle import bundle_predict
+from export.release.chain import chain_problems, chain_words
 from export.release.decisions import ServedPolicies, read_served_policies
 from export.release.manifest import ID_LENGTH, differences, digests_of, read_manifest
 from export.release.replay import disagreements, read_exchange, read_replay
@@ -84,6 +85,7 @@ def verify(*, release: Path, trust: Path | None = None, seconds: Annotated[float
             f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
             f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags",
             signed_by(folder, root),
+            *chain_words(folder, manifest),
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
             *([] if root else _cautions(folder)),
             *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
@@ -134,6 +136,10 @@ def _check_bytes(folder: Path) -> Iterator[str]:
     if looks_like_id and name != manifest.release_id:
         yield f"{folder}: the folder is named {name}, the release is {manifest.release_id}"
     yield from differences(folder, manifest)
+
+
+def _check_chain(folder: Path) -> Iterator[str]:
+    yield from chain_problems(folder, read_manifest(folder))
 
 
 def _check_signature(folder: Path, root: TrustRoot | None) -> Iterator[str]:
@@ -227,4 +233,9 @@ def _check_replay(folder: Path) -> Iterator[str]:
         yield from (f"golden/{place:04d}.safetensors, item {item_id!r}: {problem}" for problem in problems)
 
 
-CHECKS: dict[str, Check] = {"records": _check_records, "ONNX": _check_onnx, "golden replay": _check_replay}
+CHECKS: dict[str, Check] = {
+    "records": _check_records,
+    "ONNX": _check_onnx,
+    "golden replay": _check_replay,
+    "parents": _check_chain,
+}

@@ -207,10 +207,3 @@ def test_a_program_that_is_not_ours_is_remarked(release: Path) -> None:
     summary = verify(release=resealed(release))
     assert summary.ok
     assert any("caution: predict.py is not the one" in line for line in summary.lines)
-
-
-def test_a_tokenizer_whose_pattern_never_ends(release: Path) -> None:
-    pattern = {"type": "Split", "pattern": {"Regex": "(((a{1,999}){1,999}){1,999}){1,999}"}, "behavior": "Isolated"}
-    change_json(release, "tokenizer/tokenizer.json", "pre_tokenizer", value={**pattern, "invert": False})
-    found = reasons(resealed(release))
-    assert any("tokenizer.json" in reason or "the check" in reason for reason in found), found
