@@ -1,6 +1,6 @@
 """How fast is `setpoint score`, and one request, against what is physically there? Exits 1 if a claim fails.
 
-Run, after `.ci/run`'s run on moderation-mini: python -m scripts.bench_score [--posts 240] [--clips 48] [--turns 5]
+Run, after `.ci/run`'s run on moderation-mini: python -m scripts.bench_score [--posts 720] [--clips 120] [--turns 3]
 
 Claims, ONNX fp32 on the CPU:
 
@@ -11,7 +11,7 @@ Claims, ONNX fp32 on the CPU:
   default options.
 
 Printed beside them: the slower of the two alone on all cores, which no pipeline on those cores can reach unless the
-other costs nothing; torch eager and torch.compile. What is compared takes turns; figures are medians. Two minutes.
+other costs nothing; torch eager and torch.compile. What is compared takes turns; figures are medians. Under four minutes.
 """
 
 import argparse
@@ -146,9 +146,9 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=WORKSPACE / "model")
     parser.add_argument("--checkpoint", type=Path, default=WORKSPACE / "train" / "checkpoints" / "best.ckpt")
     parser.add_argument("--items", type=Path, default=MINI)
-    parser.add_argument("--posts", type=int, default=240)
-    parser.add_argument("--clips", type=int, default=48)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--posts", type=int, default=720)
+    parser.add_argument("--clips", type=int, default=120)
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     claims, machine = Claims(), this_machine()
     print(f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.flags)}")
@@ -157,7 +157,7 @@ def main() -> int:
     mixed = items.sample(min(len(items), options.posts), seed=0, shuffle=True)
     clips = items.filter(pl.col("media_type") == "video").head(options.clips)
     throughput(claims, "posts of moderation-mini", stages(runtime, mixed, options.turns))
-    throughput(claims, "its clips", stages(runtime, clips, max(1, options.turns - 2)))
+    throughput(claims, "its clips", stages(runtime, clips, max(1, options.turns - 1)))
     frames = {"photo": mixed.filter(pl.col("media_type") == "photo").head(1), "clip": clips.head(1)}
     requests = {}
     for name, item in frames.items():
