@@ -11,7 +11,8 @@ Claims, ONNX fp32 on the CPU:
   default options.
 
 Printed beside them: the slower of the two alone on all cores, which no pipeline on those cores can reach unless the
-other costs nothing; torch eager and torch.compile. What is compared takes turns; figures are medians. Under four minutes.
+other costs nothing; torch eager and torch.compile. What is compared takes turns; figures are medians. Four
+minutes at most.
 """
 
 import argparse
