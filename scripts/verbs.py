@@ -56,6 +56,7 @@ VERBS: dict[str, list[Verb]] = {
         Verb("traffic", "count production scores in histograms that add up", "calibrate.traffic.run:traffic"),
         Verb("seal", "put model, thresholds and evidence into one release", "export.release.seal:seal"),
         Verb("verify", "check a release: every byte, every decision", "export.release.verify:verify"),
+        Verb("engine", "build TensorRT engines, or list what TensorRT does not take", "export.tensorrt.run:engine"),
     ],
 }
 

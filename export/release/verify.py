@@ -24,6 +24,8 @@ from export.release.manifest import ID_LENGTH, differences, read_manifest
 from export.release.replay import disagreements, read_exchange, read_replay
 from export.release.sealing_inputs import POINTS, PRECISION
 from export.scoring.runtimes import OnnxRuntime
+from export.tensorrt.compatibility import Compatibility, check_compatibility
+from export.tensorrt.report import REPORT, read_report
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 LARGEST_ONNX = 2**31
@@ -32,13 +34,15 @@ SHOWN_REASONS = 200
 Check = Callable[[Path], Iterator[str]]
 
 
-def verify(*, release: Path) -> Summary:
+def verify(*, release: Path, tensorrt: bool = True) -> Summary:
     """Check a release: its bytes, its records, its graph, and its answers to the golden inputs.
 
     Bytes come first; where they differ from the manifest nothing in the folder is opened any further.
 
     Args:
         release: folder of the release.
+        tensorrt: offer its ONNX files to TensorRT-RTX too, where that is installed; see
+            `export.tensorrt.compatibility`.
 
     Returns:
         A summary with every reason; `ok` is False when there is any.
@@ -55,6 +59,8 @@ def verify(*, release: Path) -> Summary:
             reasons += _guarded(name, check, folder)
             if reasons and name == "ONNX":  # nothing that follows would be told from this
                 break
+    offered = check_compatibility(folder) if tensorrt and not reasons else Compatibility()
+    reasons += offered.reasons
     if reasons:
         shown = [_printable(reason) for reason in reasons[:SHOWN_REASONS]]
         if len(reasons) > len(shown):
@@ -72,6 +78,7 @@ def verify(*, release: Path) -> Summary:
             f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
             f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags; not signed",
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
+            *(_printable(line) for line in offered.lines),
             *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
         ],
     )
@@ -116,6 +123,10 @@ def _check_records(folder: Path) -> Iterator[str]:
         yield "policies.json: its policies, or their order, are not those of model.json"
     for problem in _against_certificates(folder, served):
         yield f"policies.json: {problem}"
+    report = read_report(folder)
+    digests = {name: entry.model_digest for name, entry in model.record.precisions.items()}
+    if report and any(digests.get(check.precision) != check.model_digest for check in report.checks):
+        yield f"{REPORT}: speaks of other models than model.json"
     bom = read_json(folder / "sbom.cdx.json")
     hashes = bom["metadata"]["component"]["hashes"]
     if bom["bomFormat"] != "CycloneDX" or hashes[0]["content"] != sha256_of_file(folder / ONNX_FILE):
