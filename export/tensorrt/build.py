@@ -24,7 +24,7 @@ def build_apart(request: BuildRequest, engine: Path | None = None, *, timeout: f
         timeout: seconds.
 
     Returns:
-        What came of it; a process that crashed or took too long refused the model at "building".
+        What came of it; "ended" where the process crashed, or took too long.
     """
     place = None if engine is None else engine.parent
     with tempfile.TemporaryDirectory(prefix=".setpoint-tmp-build-", dir=place) as name:
@@ -32,7 +32,7 @@ def build_apart(request: BuildRequest, engine: Path | None = None, *, timeout: f
         write_json(folder / REQUEST, request.model_copy(update={"keep_engine": engine is not None}).model_dump())
         problem = _run(folder, timeout)
         if problem:
-            return Outcome(stage="building", refusals=[Refusal(node="", operator="", reason=problem)])
+            return Outcome(stage="ended", refusals=[Refusal(node="", operator="", reason=problem)])
         outcome = Outcome.model_validate(read_json(folder / OUTCOME))
         if engine is not None and outcome.built:
             (folder / ENGINE).replace(engine)

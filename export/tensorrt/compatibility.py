@@ -7,13 +7,13 @@ from data.errors import InputError
 from export.model_folder import ModelFolder, read_model_folder
 from export.tensorrt.build import build_apart
 from export.tensorrt.library import INSTALL, Library, is_installed, open_library, target_of
-from export.tensorrt.outcome import Outcome, described
+from export.tensorrt.outcome import Outcome
 from export.tensorrt.profiles import profile_of
-from export.tensorrt.report import read_report
+from export.tensorrt.report import REPORT, read_report
 from export.tensorrt.worker import BuildRequest
 
-LONGEST = 900.0
-"""Seconds that one engine may take."""
+MEMORY = 2**34
+"""Bytes that the building process may take: the graph may be a stranger's."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,15 @@ class Compatibility:
     lines: list[str] = field(default_factory=list)
 
 
-def check_compatibility(folder: Path) -> Compatibility:
+def check_compatibility(folder: Path, *, seconds: float = 300.0) -> Compatibility:
     """Offer every ONNX file of a model folder or release to TensorRT-RTX, and throw the engines away.
 
     A refusal is a line, since a release need not be served by TensorRT; it is a reason where the report says that
     this very version took the file.
+
+    Args:
+        folder: whose records can be read.
+        seconds: longest that one engine may take.
     """
     if not is_installed("tensorrt-rtx"):
         return Compatibility(lines=[f"TensorRT was not asked: tensorrt-rtx is not here ({INSTALL['tensorrt-rtx']})"])
@@ -51,26 +55,26 @@ def check_compatibility(folder: Path) -> Compatibility:
     }
     answer = Compatibility()
     for precision in model.record.precisions:
-        outcome = offer(model, precision, library, target)
+        outcome = offer(model, precision, library, target, seconds=seconds)
         if outcome.built:
-            words = f"{library.name} {library.version} builds an engine of {precision}"
-            answer.lines.append(f"{words} for compute capability {target}; none was run")
-            continue
-        refused = "; ".join(described(outcome.refusals))
-        words = f"{library.name} {library.version} refuses {precision} while {outcome.stage}: {refused}"
-        if precision in taken:
-            answer.reasons.append(f"reports/tensorrt.json: says that {precision} was built, but {words}")
+            words = f"an engine of {precision} was built for compute capability {target}, and not run"
+        else:
+            words = f"{precision} {outcome.words()}"
+        words = f"{library.name} {library.version}: {words}"
+        if precision in taken and outcome.stage in ("parsing", "building"):
+            answer.reasons.append(f"{REPORT}: says that {precision} was built, but {words}")
         else:
             answer.lines.append(words)
     return answer
 
 
-def offer(model: ModelFolder, precision: str, library: Library, target: str) -> Outcome:
+def offer(model: ModelFolder, precision: str, library: Library, target: str, *, seconds: float) -> Outcome:
     """Build the engine of one ONNX file, and throw it away."""
     request = BuildRequest(
         onnx=str(model.onnx_file(precision).resolve()),
         library=library.name,
         target=target,
         shapes=profile_of(model.preprocessing).shapes(model.contract),
+        memory=MEMORY,
     )
-    return build_apart(request, timeout=LONGEST)
+    return build_apart(request, timeout=seconds)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from data.policy import Strict
 
+Stage = Literal["built", "parsing", "building", "ended"]
 SHOWN_GROUPS = 5
 
 
@@ -28,13 +29,14 @@ class Outcome(Strict):
     """What came of a build.
 
     Attributes:
-        stage: how far it came: "built", or where it was refused: while the ONNX was "parsing", or "building".
-        refusals: at least one where it was refused.
+        stage: how far it came: "built"; or refused while "parsing" the ONNX, or while "building" the engine; or
+            "ended", by a crash or after too long a time, which tells nothing of the model.
+        refusals: at least one where there is no engine.
         num_layers: of TensorRT's network, before layers are fused; 0 where parsing was refused.
         seconds: that parsing and building took.
     """
 
-    stage: Literal["built", "parsing", "building"]
+    stage: Stage
     refusals: list[Refusal] = Field(default_factory=list)
     num_layers: int = 0
     seconds: float = 0.0
@@ -43,6 +45,11 @@ class Outcome(Strict):
     def built(self) -> bool:
         """Whether there is an engine."""
         return self.stage == "built"
+
+    def words(self) -> str:
+        """Why there is no engine, in one line."""
+        head = f"refused while {self.stage}" if self.stage != "ended" else "not built"
+        return f"{head}: {'; '.join(described(self.refusals))}"
 
 
 def described(refusals: list[Refusal]) -> list[str]:

@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.files import read_json, write_json
 from data.policy import Strict, findings_of
 from export.tensorrt.library import LibraryName
-from export.tensorrt.outcome import Refusal
+from export.tensorrt.outcome import Refusal, Stage
 
 REPORT = "reports/tensorrt.json"
 PROVEN = "the ONNX file was parsed into a strongly typed network, and an engine was built of it"
@@ -29,7 +29,7 @@ class Check(Strict):
 
     Attributes:
         compute_capability: of the GPUs.
-        stage: "built", or where it was refused.
+        stage: as of `export.tensorrt.outcome.Outcome`.
     """
 
     precision: str
@@ -37,7 +37,7 @@ class Check(Strict):
     library: LibraryName
     version: str
     compute_capability: str
-    stage: Literal["built", "parsing", "building"]
+    stage: Stage
     refusals: list[Refusal]
 
     @property

@@ -10,7 +10,6 @@ from export.model_folder import ModelFolder, read_model_folder
 from export.release.manifest import MANIFEST
 from export.tensorrt.cache import Engine, EngineRecord, ensure_engine
 from export.tensorrt.library import LibraryName, open_library, target_of
-from export.tensorrt.outcome import described
 from export.tensorrt.profiles import Profile, Range, profile_of
 from export.tensorrt.report import Check, add_checks
 from export.tensorrt.worker import ENGINE
@@ -90,8 +89,7 @@ def check_of(record: EngineRecord) -> Check:
 def _lines(engine: Engine) -> list[str]:
     record = engine.record
     if not record.outcome.built:
-        head = f"{record.precision}: refused while {record.outcome.stage}"
-        return [head, *(f"  {line}" for line in described(record.outcome.refusals))]
+        return [f"{record.precision}: {record.outcome.words()}"]
     size = (engine.folder / ENGINE).stat().st_size / 1e6
     when = "built before" if engine.kept else f"built in {record.outcome.seconds:.1f} s"
     return [f"{record.precision}: {when}, {size:.0f} MB"]

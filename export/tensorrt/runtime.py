@@ -13,7 +13,6 @@ from export.scoring.batch import Batch
 from export.scoring.runtimes import Outputs
 from export.tensorrt.cache import Engine, ensure_engine
 from export.tensorrt.library import PORTABLE, Library, LibraryName, gpu_capability, open_library
-from export.tensorrt.outcome import described
 from export.tensorrt.profiles import profile_of
 from export.tensorrt.worker import ENGINE
 
@@ -57,8 +56,8 @@ class TensorRtRuntime:
             any_sizes=True,
         )
         if not built.record.outcome.built:
-            refused = "; ".join(described(built.record.outcome.refusals))
-            raise InputError(f"{folder.folder}: {chosen.name} {chosen.version} refuses {precision}: {refused}")
+            words = built.record.outcome.words()
+            raise InputError(f"{folder.folder}: {precision} for {chosen.name} {chosen.version}: {words}")
         self.contract = folder.contract
         self.profile = built.record.profile
         self.model_digest = built.record.model_digest

@@ -4,6 +4,7 @@ TensorRT is native code that a graph can make crash, hang or fill memory: a proc
 caller, and gives back the GPU's memory when it ends.
 """
 
+import resource
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ class BuildRequest(Strict):
         target: compute capability, as of `export.tensorrt.library.target_of`.
         shapes: of each input the smallest, the typical and the largest shape.
         timing_cache: file of what TensorRT measured in earlier builds, read and written where TensorRT has one.
+        memory: bytes that the process may take; None: any, as on a GPU, whose memory counts here.
         keep_engine: write the engine, `ENGINE`, into the folder.
     """
 
@@ -34,12 +36,16 @@ class BuildRequest(Strict):
     target: str
     shapes: dict[str, list[list[int]]]
     timing_cache: str | None = None
+    memory: int | None = None
     keep_engine: bool = False
 
 
 def main(folder: Path) -> None:
     """Build what request.json asks for."""
     request = BuildRequest.model_validate(read_json(folder / REQUEST))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if request.memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (request.memory, request.memory))
     outcome = build(request, folder)
     write_json(folder / OUTCOME, outcome.model_dump(mode="json"))
 

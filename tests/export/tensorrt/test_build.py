@@ -97,7 +97,7 @@ def test_a_build_that_hangs_is_ended(rtx: Library, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.onnx")  # reading it waits for a writer that never comes
     waiting = BuildRequest(onnx=str(tmp_path / "model.onnx"), library="tensorrt-rtx", target=PORTABLE, shapes={})
     outcome = build_apart(waiting, timeout=3)
-    assert (outcome.stage, outcome.refusals[0].reason) == ("building", "TensorRT was not done after 3 seconds")
+    assert (outcome.stage, outcome.refusals[0].reason) == ("ended", "TensorRT was not done after 3 seconds")
     assert children() == []
 
 

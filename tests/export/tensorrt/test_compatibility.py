@@ -4,15 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from changed_releases import reasons
 from refused_models import put_graph, with_uint8_reshape
 
 from data.files import read_json, write_json
 from export.graph.decision_head import load_onnx
-from export.release.verify import verify
 from export.tensorrt.compatibility import check_compatibility
 from export.tensorrt.library import Library
-from export.tensorrt.report import read_report
 from export.tensorrt.run import engine
 
 

@@ -99,7 +99,7 @@ def test_what_is_refused_is_said_and_the_rest_is_built(
     said = capsys.readouterr().out
     assert f"engine: 1 of 2 built by tensorrt-rtx {rtx.version} for compute capability 8.0 and up" in said
     assert "fp32: built in" in said
-    assert "odd: refused while parsing\n  Reshape (too_early): " in said
+    assert "odd: refused while parsing: Reshape (too_early): " in said
     report = read_report(model)
     assert report is not None
     odd = next(check for check in report.checks if check.precision == "odd")
