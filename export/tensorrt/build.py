@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from data.files import read_json, write_json
+from data.files import TEMPORARY_PREFIX, read_json, write_json
 from export.tensorrt.outcome import Outcome, Refusal
 from export.tensorrt.worker import ENGINE, OUTCOME, REQUEST, BuildRequest
 
@@ -27,7 +27,7 @@ def build_apart(request: BuildRequest, engine: Path | None = None, *, timeout: f
         What came of it; "ended" where the process crashed, or took too long.
     """
     place = None if engine is None else engine.parent
-    with tempfile.TemporaryDirectory(prefix=".setpoint-tmp-build-", dir=place) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY_PREFIX}build-", dir=place) as name:
         folder = Path(name)
         write_json(folder / REQUEST, request.model_copy(update={"keep_engine": engine is not None}).model_dump())
         problem = _run(folder, timeout)

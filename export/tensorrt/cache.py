@@ -8,6 +8,8 @@ The digest is of the file, not of the model: sealing writes thresholds into the 
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from data.errors import InputError
-from data.files import atomic_folder, read_json, sha256_of_file, write_json
+from data.files import TEMPORARY_PREFIX, atomic_folder, read_json, sha256_of_file, write_json
 from data.policy import Strict
 from export.model_folder import ModelFolder
 from export.tensorrt.build import LONGEST, build_apart
@@ -78,8 +80,8 @@ def ensure_engine(
 ) -> Engine:
     """The engine of a model's ONNX file: the one of the cache where it fits, else a new one in its place.
 
-    It fits where it is whole and of this very file, version and target. Of several processes that ask for an engine
-    at once one builds, and the others wait for it.
+    It fits where it is whole and of this very file, version and target. Where the new one cannot be built the old
+    one stays. Of several processes that ask for an engine at once one builds, and the others wait for it.
 
     Args:
         engines: the cache.
@@ -97,33 +99,35 @@ def ensure_engine(
     onnx = model.onnx_file(precision)
     digest = model.record.precisions[precision].sha256
     place = engines / digest[:16] / f"{library.name}-{library.version}-{target_label(target)}-{precision}"
-    with _one_at_a_time(place.parent):
+    timing = f"{library.name}-{library.version}-{target_label(target)}.timing"
+    request = BuildRequest(
+        onnx=str(onnx.resolve()),
+        library=library.name,
+        target=target,
+        shapes=profile.shapes(model.contract),
+        timing_cache=str(engines.resolve() / timing),
+    )
+    with _one_at_a_time(place.parent) as temporary:
         found = _find(place, digest)
         if found is not None and (any_sizes or found.profile == profile):
             return Engine(place, found, kept=True)
-        with atomic_folder(place) as folder:
-            request = BuildRequest(
-                onnx=str(onnx.resolve()),
-                library=library.name,
-                target=target,
-                shapes=profile.shapes(model.contract),
-                timing_cache=str(
-                    engines.resolve() / f"{library.name}-{library.version}-{target_label(target)}.timing"
-                ),
-            )
-            outcome = build_apart(request, folder / ENGINE, timeout=timeout)
-            record = EngineRecord(
-                library=library.name,
-                version=library.version,
-                compute_capability=target,
-                precision=precision,
-                onnx_sha256=digest,
-                model_digest=model.record.precisions[precision].model_digest,
-                profile=profile,
-                outcome=outcome,
-                engine_sha256=sha256_of_file(folder / ENGINE) if outcome.built else None,
-            )
-            write_json(folder / RECORD, record.model_dump(mode="json", by_alias=True))
+        outcome = build_apart(request, temporary / ENGINE, timeout=timeout)
+        record = EngineRecord(
+            library=library.name,
+            version=library.version,
+            compute_capability=target,
+            precision=precision,
+            onnx_sha256=digest,
+            model_digest=model.record.precisions[precision].model_digest,
+            profile=profile,
+            outcome=outcome,
+            engine_sha256=sha256_of_file(temporary / ENGINE) if outcome.built else None,
+        )
+        if outcome.built or found is None:  # an engine of other sizes is better than none
+            with atomic_folder(place) as folder:
+                if outcome.built:
+                    (temporary / ENGINE).rename(folder / ENGINE)
+                write_json(folder / RECORD, record.model_dump(mode="json", by_alias=True))
     return Engine(place, record, kept=False)
 
 
@@ -140,11 +144,15 @@ def _find(folder: Path, onnx_sha256: str) -> EngineRecord | None:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
+def _one_at_a_time(folder: Path) -> Iterator[Path]:
+    """Hold a folder for one process, and give it a place for what is not whole yet."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}build-*"):  # of a killed process
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY_PREFIX}build-", dir=folder) as temporary:
+            yield Path(temporary).resolve()
     finally:
         os.close(descriptor)

@@ -11,7 +11,7 @@ from export.release.manifest import MANIFEST
 from export.tensorrt.cache import Engine, EngineRecord, ensure_engine
 from export.tensorrt.library import LibraryName, open_library, target_of
 from export.tensorrt.profiles import Profile, Range, profile_of
-from export.tensorrt.report import Check, add_checks
+from export.tensorrt.report import Check, add_checks, read_report
 from export.tensorrt.worker import ENGINE
 
 
@@ -56,6 +56,7 @@ def engine(
     names = list(folder.record.precisions) if precision == "all" else [precision]
     for name in names:
         folder.onnx_file(name)
+    read_report(folder.folder)  # what is wrong there is said before anything is built
     chosen = open_library(library)
     target = target_of(chosen, compute_capability)
     profile = profile_of(folder.preprocessing, batch=batch, frames=frames, tokens=tokens, sound=sound)

@@ -122,8 +122,12 @@ def _log(trt: Any) -> Any:
 
 def _model(content: bytes) -> Any:
     import onnx  # noqa: PLC0415
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
 
-    return onnx.load_from_string(content)
+    try:
+        return onnx.load_from_string(content)
+    except DecodeError:
+        return onnx.ModelProto()  # no model, and so no nodes to name
 
 
 def _write_timing_cache(file: Path, cache: Any) -> None:

@@ -23,11 +23,9 @@ def test_what_is_taken_and_what_is_refused_are_lines(rtx: Library, model: Path) 
     answer = check_compatibility(model)
     assert answer.reasons == []
     taken, refused = answer.lines
-    assert (
-        taken
-        == f"tensorrt-rtx {rtx.version} builds an engine of fp32 for compute capability 8.0 and up; none was run"
-    )
-    assert refused.startswith(f"tensorrt-rtx {rtx.version} refuses odd while parsing: Reshape (too_early): ")
+    head = f"tensorrt-rtx {rtx.version}"
+    assert taken == f"{head}: an engine of fp32 was built for compute capability 8.0 and up, and not run"
+    assert refused.startswith(f"{head}: odd refused while parsing: Reshape (too_early): ")
 
 
 def test_a_report_that_promised_more_is_a_reason(rtx: Library, model: Path, engines: Path) -> None:
@@ -43,6 +41,13 @@ def test_a_report_that_promised_more_is_a_reason(rtx: Library, model: Path, engi
     content["checks"][0]["version"] = "0.1"
     write_json(model / "reports/tensorrt.json", content)
     assert check_compatibility(model).reasons == []
+
+
+def test_what_is_not_known_in_time_is_no_failure(rtx: Library, model: Path, engines: Path) -> None:
+    engine(model=model, engines=engines)
+    answer = check_compatibility(model, seconds=0.01)
+    assert answer.reasons == []
+    assert answer.lines == [f"tensorrt-rtx {rtx.version}: fp32 not built: TensorRT was not done after 0.01 seconds"]
 
 
 def test_without_the_library_it_says_so(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """The verb `engine`: engines in a cache that can be trusted or thrown away, and a report of what was refused."""
 
+import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from refused_models import put_graph, with_uint8_reshape
@@ -10,10 +13,11 @@ from data.errors import InputError
 from data.files import read_json, sha256_of_file, write_json
 from export.graph.decision_head import Decision, load_onnx, write_decision
 from export.model_folder import read_model_folder
-from export.tensorrt.cache import EngineRecord, ensure_engine
+from export.tensorrt.cache import Engine, EngineRecord, ensure_engine
 from export.tensorrt.library import PORTABLE, Library, gpu_capability, open_library, target_of
+from export.tensorrt.outcome import Refusal
 from export.tensorrt.profiles import profile_of
-from export.tensorrt.report import read_report
+from export.tensorrt.report import Check, add_checks, read_report
 from export.tensorrt.run import engine
 from scripts.cli import run
 
@@ -45,33 +49,44 @@ def test_an_engine_its_record_and_the_report(rtx: Library, model: Path, tmp_path
 
 
 def test_an_engine_is_kept_where_it_fits_and_built_again_where_not(rtx: Library, model: Path, tmp_path: Path) -> None:
-    folder, engines = read_model_folder(model), tmp_path / "engines"
+    engines = tmp_path / "engines"
 
-    def ask(batch: tuple[int, int, int] = (1, 8, 32), *, any_sizes: bool = False) -> bool:
-        profile = profile_of(folder.preprocessing, batch=batch)
-        options = {"library": rtx, "target": PORTABLE, "profile": profile, "any_sizes": any_sizes}
-        built = ensure_engine(engines, folder, "fp32", **options)
-        assert built.record.outcome.built
-        return built.kept
+    def ask(**options: Any) -> Engine:
+        folder = read_model_folder(model)
+        profile = profile_of(folder.preprocessing, batch=options.pop("batch", (1, 8, 32)))
+        return ensure_engine(engines, folder, "fp32", library=rtx, target=PORTABLE, profile=profile, **options)
 
-    assert [ask(), ask()] == [False, True]
-    assert ask((1, 2, 4), any_sizes=True) is True
-    assert [ask((1, 2, 4)), ask((1, 2, 4))] == [False, True]
-    plan, record = next(engines.rglob("engine.plan")), next(engines.rglob("engine.json"))
-    whole = plan.read_bytes()
-    plan.write_bytes(whole[:-1])
-    assert [ask((1, 2, 4)), ask((1, 2, 4))] == [False, True]
-    record.write_text(record.read_text()[:-20])
-    assert [ask((1, 2, 4)), ask((1, 2, 4))] == [False, True]
-    plan.unlink()
-    assert ask((1, 2, 4)) is False
+    first = ask()
+    assert (first.kept, first.record.outcome.stage) == (False, "built")
+    assert ask() == replace(first, kept=True)
+    assert ask(batch=(1, 2, 4), any_sizes=True).kept
+    whole = shutil.copytree(first.folder, tmp_path / "whole")
+
+    # What does not fit is built anew; a moment is not enough for that, which leaves an engine of other sizes alone.
+    moment = {"timeout": 0.01}
+    assert ask(batch=(1, 2, 4), **moment).record.outcome.stage == "ended"
+    assert ask().kept
+    for damage in (
+        lambda: (first.folder / "engine.plan").write_bytes((whole / "engine.plan").read_bytes()[:-1]),
+        (first.folder / "engine.plan").unlink,
+        lambda: (first.folder / "engine.json").write_text((whole / "engine.json").read_text()[:-20]),
+        (first.folder / "engine.json").unlink,
+        lambda: shutil.rmtree(first.folder),
+    ):
+        damage()
+        again = ask(**moment)
+        assert (again.kept, again.record.outcome.stage) == (False, "ended")
+        shutil.rmtree(first.folder)
+        shutil.copytree(whole, first.folder)
+    assert ask().kept
+
     # Sealing keeps the model's digest and writes thresholds into its graph: an engine holds the old ones.
-    sealed = write_decision(load_onnx(model / "onnx/fp32/model.onnx"), Decision([1, 1], [0, 0], [3.5], [0]))
-    put_graph(model, sealed)
-    again = read_model_folder(model)
-    assert again.record.model_digest == folder.record.model_digest
-    folder = again
-    assert ask((1, 2, 4)) is False
+    digest = read_model_folder(model).record.model_digest
+    put_graph(model, write_decision(load_onnx(model / "onnx/fp32/model.onnx"), Decision([1, 1], [0, 0], [3.5], [0])))
+    assert read_model_folder(model).record.model_digest == digest
+    sealed = ask()
+    assert (sealed.kept, sealed.record.outcome.stage) == (False, "built")
+    assert sealed.folder.parent != first.folder.parent
 
 
 def test_several_processes_that_ask_at_once_build_once(rtx: Library, model: Path, tmp_path: Path) -> None:
@@ -102,18 +117,29 @@ def test_what_is_refused_is_said_and_the_rest_is_built(
     assert "odd: refused while parsing: Reshape (too_early): " in said
     report = read_report(model)
     assert report is not None
-    odd = next(check for check in report.checks if check.precision == "odd")
-    assert [(each.node, each.operator) for each in odd.refusals] == [("too_early", "Reshape")]
+    assert [(check.precision, check.stage) for check in report.checks] == [("fp32", "built"), ("odd", "parsing")]
+    assert [(each.node, each.operator) for each in report.checks[1].refusals] == [("too_early", "Reshape")]
     assert run([*asked, "precision=odd"]) == 1
-    assert run([*asked, "precision=fp32", "compute_capability=8.9"]) == 0
+
+
+def test_a_newer_check_takes_the_place_of_the_same_one(model: Path) -> None:
+    check = Check(
+        precision="fp32",
+        model_digest="1" * 64,
+        library="tensorrt-rtx",
+        version="1.0",
+        compute_capability="7.5",
+        stage="building",
+        refusals=[Refusal(node="a", operator="MatMul", reason="too wide")],
+    )
+    add_checks(model, [check])
+    newer = check.model_copy(update={"version": "1.1", "stage": "built", "refusals": []})
+    other = check.model_copy(update={"compute_capability": "8.9"})
+    add_checks(model, [other, newer])
     report = read_report(model)
     assert report is not None
-    found = {(check.compute_capability, check.precision, check.stage) for check in report.checks}
-    assert found == {
-        (PORTABLE, "fp32", "built"),
-        (PORTABLE, "odd", "parsing"),
-        ("8.9", "fp32", "built"),
-    }
+    assert report.checks == [newer, other]
+    assert report.of({"fp32": "2" * 64}).checks == []
 
 
 def test_wrong_requests_are_one_message(rtx: Library, model: Path, tmp_path: Path) -> None:
