@@ -100,6 +100,7 @@ def table() -> Iterator[dict[str, dict[str, Outcome]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_built(
     rtx: Library, name: str, export_of: Export, table: dict[str, dict[str, Outcome]], tmp_path: Path
