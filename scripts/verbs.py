@@ -59,6 +59,7 @@ VERBS: dict[str, list[Verb]] = {
         Verb("verify", "check a release: every byte, every decision", "export.release.verify:verify"),
         Verb("engine", "build TensorRT engines, or list what TensorRT does not take", "export.tensorrt.run:engine"),
         Verb("serve", "answer the Open Inference Protocol over HTTP, in batches", "export.serving.run:serve"),
+        Verb("triton", "write a release as a model repository of Triton", "export.triton.run:triton"),
     ],
 }
 
