@@ -20,7 +20,7 @@ from export.model_folder import decoder_versions
 from export.scoring.chunks import ITEM_COLUMNS, Chunk, chunk_size, cut
 from export.scoring.parts import Parts, only_writer, remove_parts
 from export.scoring.pipeline import score_chunks
-from export.scoring.runtimes import OnnxRuntime, Runtime, open_runtime
+from export.scoring.runtimes import OnnxRuntime, Runtime, RuntimeKind, open_runtime
 from export.scoring.tuning import Option, Tuner
 
 SHOWN_REASONS = 5
@@ -31,8 +31,9 @@ def score(
     model: Path,
     items: list[Path] | Path,
     out: Path,
-    runtime: Literal["auto", "onnx", "torch"] = "auto",
+    runtime: RuntimeKind = "auto",
     precision: str = "fp32",
+    engines: Path = Path("engines"),
     batch_size: Annotated[int, Field(ge=1)] = 4,
     workers: Annotated[int, Field(ge=0)] = 0,
     threads: Annotated[int, Field(ge=0)] = 0,
@@ -52,6 +53,7 @@ def score(
         out: folder to write to.
         runtime: "auto" takes torch for a checkpoint and ONNX Runtime for a folder.
         precision: which ONNX file of the folder.
+        engines: of TensorRT, see `export.tensorrt.cache`.
         batch_size: most items in one batch; an item is batched with others of its shape.
         workers: threads that decode media and run the model; 0: one for each core.
         threads: threads of one operator of the model; 0: of ONNX Runtime those that `tune` finds best, else one,
@@ -65,8 +67,9 @@ def score(
         InputError: wrong input, too many unreadable items, or a score that is no finite number.
     """
     table = _read_all(items if isinstance(items, list) else [items])
-    one_batch_a_core = threads == 0 and Path(model).is_dir()
-    engine = open_runtime(model, kind=runtime, precision=precision, threads=1 if one_batch_a_core else threads)
+    one_batch_a_core = threads == 0 and Path(model).is_dir() and runtime != "tensorrt"
+    threads = 1 if one_batch_a_core else threads
+    engine = open_runtime(model, kind=runtime, precision=precision, threads=threads, engines=engines)
     tuning = None
     if tune == "auto" and one_batch_a_core and isinstance(engine, OnnxRuntime):
 
