@@ -53,7 +53,12 @@ def quantised(model: onnx.ModelProto, batches: Iterable[Batch], kind: Int8) -> o
             weight_type=QuantType.QInt8,
             extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
         )
-        return without_origin(load_onnx(path))
+        made = without_origin(load_onnx(path))
+    # The library infers shapes: it would fix the number of bands, which sealing sets.
+    for found, given in ((made.graph.input, model.graph.input), (made.graph.output, model.graph.output)):
+        del found[:]
+        found.extend(given)
+    return made
 
 
 def convolutional_nodes(model: onnx.ModelProto) -> list[str]:
