@@ -17,6 +17,10 @@ from media_matrix import MediaMatrix, write_media_matrix
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
+# Processes fill the cores; threads beside them, here and in what tests start, would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REAL_POSTS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "moderation-mini"
 
 POLICY = {
@@ -30,6 +34,11 @@ POLICY = {
     "evidence": ["visual"],
     "bands": [{"action": "auto_remove", "target_precision": 0.9, "confidence": 0.95}],
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a limit of their own take longest: begun last, they would leave the other cores without work."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

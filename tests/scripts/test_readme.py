@@ -1,5 +1,6 @@
 """Every command of the README, word for word, in a fresh folder beside the real posts."""
 
+import json
 import os
 import re
 import subprocess
@@ -68,4 +69,9 @@ def test_every_command_runs_as_written(tmp_path: Path, moderation_mini: Path) ->
                 ["bash", "-c", command], cwd=workspace, env=environment, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert (workspace / "outputs/moderation_mini/calibration/report/index.html").is_file()
+    project = workspace / "outputs/moderation_mini"
+    assert (project / "calibration/report/index.html").is_file()
+    parity = json.loads((project / "model/reports/parity.json").read_text())  # of the packaged encoders
+    assert parity["max_logit_difference"] < 1e-3
+    assert parity["min_cosine"] > 0.999999
+    assert {shape["batch"] for shape in parity["shapes"]} == {1, 2, 3, 7}
