@@ -55,7 +55,9 @@ VERBS: dict[str, list[Verb]] = {
     "for the serving team": [
         Verb("traffic", "count production scores in histograms that add up", "calibrate.traffic.run:traffic"),
         Verb("seal", "put model, thresholds and evidence into one release", "export.release.seal:seal"),
+        Verb("sign_release", "vouch for a release that verifies, with a key", "export.release.sign:sign_release"),
         Verb("verify", "check a release: every byte, every decision", "export.release.verify:verify"),
+        Verb("serve", "answer the Open Inference Protocol over HTTP, in batches", "export.serving.run:serve"),
     ],
 }
 
