@@ -22,6 +22,7 @@ from export.release.sbom import bill_of_materials, requirements, toolchain
 from export.release.sealing_inputs import POINTS, PRECISION, SealingInputs, read_sealing_inputs
 from export.scoring.parts import only_writer
 from export.scoring.runtimes import OnnxRuntime
+from export.tensorrt.report import REPORT, read_report
 from export.trust.signature import is_by, read_signature, sign_folder
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
@@ -96,6 +97,10 @@ def _write_content(folder: Path, inputs: SealingInputs, replay: int) -> ServedPo
     for name in ("contract.json", "preprocess.json", "reports/parity.json"):
         _copy(inputs.model.folder / name, folder / name)
     _copy(inputs.model.folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
+    report = read_report(inputs.model.folder)
+    if report:
+        of_this = report.of({PRECISION: digest}).model_dump(mode="json", by_alias=True)
+        write_json(folder / REPORT, of_this)
     _copy(inputs.calibration / POINTS, folder / "reports" / "decisions" / POINTS)
     _copy(inputs.calibration / "report" / "index.html", folder / "reports" / "decisions" / "index.html")
     write_replay(folder / "golden", OnnxRuntime(folder), decision, inputs.golden, replay)
