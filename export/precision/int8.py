@@ -38,10 +38,12 @@ def quantised(model: onnx.ModelProto, batches: Iterable[Batch], kind: Int8) -> o
     if not names:
         raise InputError(f"precisions: {kind} quantises convolutions, and this model has none; leave {kind} out")
     symmetric = kind == "int8_symmetric"
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)  # it would be left with its weights in a file that is gone
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
         quantize_static(
-            model,
+            copy,
             path,
             _Reader(batches),
             quant_format=QuantFormat.QDQ,
@@ -51,7 +53,7 @@ def quantised(model: onnx.ModelProto, batches: Iterable[Batch], kind: Int8) -> o
             reduce_range=not symmetric,
             activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
+            extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "QuantizeBias": not symmetric},
         )
         made = without_origin(load_onnx(path))
     # The library infers shapes: it would fix the number of bands, which sealing sets.
