@@ -24,6 +24,7 @@ from export.release.sealing_inputs import POINTS, PRECISION, SealingInputs, read
 from export.release.verify import verify
 from export.scoring.parts import only_writer
 from export.scoring.runtimes import OnnxRuntime
+from export.tensorrt.report import REPORT, read_report
 from export.trust.signature import is_by, read_signature, sign_folder
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
@@ -63,7 +64,7 @@ def seal(
         InputError: a file is missing or wrong, or they do not belong together.
     """
     if parent is not None:
-        refuse_unverified(parent, verify(release=parent, trust=trust))
+        refuse_unverified(parent, verify(release=parent, trust=trust, tensorrt=False))
         model = parent
     inputs = read_sealing_inputs(model=model, calibration=calibration, golden=golden, policies=policies)
     with only_writer(releases):
@@ -111,6 +112,10 @@ def _write_content(folder: Path, inputs: SealingInputs, replay: int, license: st
     _copy(inputs.model.folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
     for file in sorted((inputs.model.folder / "licenses").glob("*.txt")):
         _copy(file, folder / "licenses" / file.name)
+    report = read_report(inputs.model.folder)
+    if report:
+        of_this = report.of({PRECISION: digest}).model_dump(mode="json", by_alias=True)
+        write_json(folder / REPORT, of_this)
     _copy(inputs.calibration / POINTS, folder / "reports" / "decisions" / POINTS)
     _copy(inputs.calibration / "report" / "index.html", folder / "reports" / "decisions" / "index.html")
     write_replay(folder / "golden", OnnxRuntime(folder), decision, inputs.golden, replay)

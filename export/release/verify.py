@@ -27,6 +27,8 @@ from export.release.manifest import ID_LENGTH, differences, digests_of, read_man
 from export.release.replay import disagreements, read_exchange, read_replay
 from export.release.sealing_inputs import POINTS, PRECISION
 from export.scoring.runtimes import OnnxRuntime
+from export.tensorrt.compatibility import Compatibility, check_compatibility
+from export.tensorrt.report import REPORT, read_report
 from export.trust.confined import confined
 from export.trust.graph import graph_problems
 from export.trust.signature import coverage_problems, read_signature
@@ -38,7 +40,13 @@ SHOWN_REASONS = 200
 Check = Callable[[Path], Iterator[str]]
 
 
-def verify(*, release: Path, trust: Path | None = None, seconds: Annotated[float, Field(gt=0)] = 300.0) -> Summary:
+def verify(
+    *,
+    release: Path,
+    trust: Path | None = None,
+    seconds: Annotated[float, Field(gt=0)] = 300.0,
+    tensorrt: bool = True,
+) -> Summary:
     """Check a release: its bytes, who signed it, its records, its graph, and its answers to the golden inputs.
 
     Bytes come first, then the signature; where either is wrong nothing in the folder is opened any further. What
@@ -47,7 +55,9 @@ def verify(*, release: Path, trust: Path | None = None, seconds: Annotated[float
     Args:
         release: folder of the release.
         trust: public key, or folder of keys, that must have signed it; None takes unsigned releases too.
-        seconds: longest that reading its content and replaying its golden inputs may take.
+        seconds: longest that reading its content and replaying its golden inputs may take, and a TensorRT engine.
+        tensorrt: offer its ONNX files to TensorRT-RTX too, where that is installed; see
+            `export.tensorrt.compatibility`.
 
     Returns:
         A summary with every reason; `ok` is False when there is any.
@@ -68,6 +78,8 @@ def verify(*, release: Path, trust: Path | None = None, seconds: Annotated[float
         reasons, ending = confined(lambda: _content_reasons(folder), seconds=seconds)
         if ending:
             reasons.append(f"the content was not checked to its end: the check {ending}")
+    offered = check_compatibility(folder, seconds=seconds) if tensorrt and not reasons else Compatibility()
+    reasons += offered.reasons
     if reasons:
         shown = [_printable(reason) for reason in reasons[:SHOWN_REASONS]]
         if len(reasons) > len(shown):
@@ -88,6 +100,7 @@ def verify(*, release: Path, trust: Path | None = None, seconds: Annotated[float
             *chain_words(folder, manifest),
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
             *([] if root else _cautions(folder)),
+            *(_printable(line) for line in offered.lines),
             *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
         ],
     )
@@ -168,6 +181,10 @@ def _check_records(folder: Path) -> Iterator[str]:
         yield "policies.json: its policies, or their order, are not those of model.json"
     for problem in _against_certificates(folder, served):
         yield f"policies.json: {problem}"
+    report = read_report(folder)
+    digests = {name: entry.model_digest for name, entry in model.record.precisions.items()}
+    if report and any(digests.get(check.precision) != check.model_digest for check in report.checks):
+        yield f"{REPORT}: speaks of other models than model.json"
     bom = read_json(folder / "sbom.cdx.json")
     hashes = bom["metadata"]["component"]["hashes"]
     if bom["bomFormat"] != "CycloneDX" or hashes[0]["content"] != sha256_of_file(folder / ONNX_FILE):

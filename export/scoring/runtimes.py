@@ -19,6 +19,13 @@ from export.scoring.batch import Batch
 # B batch, P policies, K bands
 
 Provider = Literal["cpu", "cuda"]
+Optimization = Literal["all", "extended", "basic"]
+LEVELS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+}
+RuntimeKind = Literal["auto", "onnx", "torch", "tensorrt"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -38,9 +45,14 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """A model ready to run, and what its callers must know to prepare its inputs and to label its outputs."""
+    """A model ready to run, and what its callers must know to prepare its inputs and to label its outputs.
+
+    Attributes:
+        threads: that one batch keeps busy; 0: all cores.
+    """
 
     name: str
+    threads: int
     model_digest: str
     policy_versions: dict[str, str]
     preprocessing: Preprocessing
@@ -60,6 +72,8 @@ class OnnxRuntime:
         precision: which of its ONNX files.
         provider: where to run; there is no silent fallback to another.
         threads: threads for one operator; 0 leaves the choice to ONNX Runtime.
+        spinning: see `open_session`.
+        optimization: likewise.
 
     Raises:
         InputError: a file is missing, changed, or not what the contract says; the provider is not there.
@@ -72,6 +86,8 @@ class OnnxRuntime:
         precision: str = "fp32",
         provider: Provider = "cpu",
         threads: int = 0,
+        spinning: bool = False,
+        optimization: Optimization = "all",
     ) -> None:
         folder = model if isinstance(model, ModelFolder) else read_model_folder(model)
         path = folder.onnx_file(precision)
@@ -86,7 +102,10 @@ class OnnxRuntime:
         self.preprocessing = folder.preprocessing
         self.tokenizer = folder.tokenizer()
         self.pad_token_id = pad_token_id(self.tokenizer)
-        self.session = open_session(path, provider=provider, threads=threads)
+        self.session = open_session(
+            path, provider=provider, threads=threads, spinning=spinning, optimization=optimization
+        )
+        self.threads = threads if provider == "cpu" else 0
         self.name = f"onnxruntime-{onnxruntime.__version__}-{provider}-{precision}"
 
     def run(self, batch: Batch) -> Outputs:
@@ -113,6 +132,7 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         self.trained = load_checkpoint(checkpoint)
+        self.threads = 0  # torch's threads are the process's: one batch at a time
         self.model_digest = self.trained.digest
         self.policy_versions = {policy.policy_id: policy.version for policy in self.trained.policies}
         self.preprocessing = self.trained.preprocessing
@@ -131,9 +151,21 @@ class TorchRuntime:
 
 
 def open_runtime(
-    model: str | Path, *, kind: Literal["auto", "onnx", "torch"] = "auto", precision: str = "fp32", threads: int = 0
+    model: str | Path,
+    *,
+    kind: RuntimeKind = "auto",
+    precision: str = "fp32",
+    threads: int = 0,
+    engines: Path = Path("engines"),
 ) -> Runtime:
-    """Open a checkpoint in torch, or a model folder or release in ONNX Runtime.
+    """Open a checkpoint in torch, or a model folder or release in ONNX Runtime or TensorRT.
+
+    Args:
+        model: the file or folder.
+        kind: "auto" takes torch for a checkpoint and ONNX Runtime for a folder.
+        precision: which ONNX file of the folder.
+        threads: threads of one operator; 0 leaves the choice to the runtime.
+        engines: TensorRT's cache.
 
     Raises:
         InputError: `model` is neither, or not what `kind` runs.
@@ -142,9 +174,13 @@ def open_runtime(
     if path.is_dir():
         if kind == "torch":
             raise InputError(f"{path}: runtime=torch needs the .ckpt file, this is a folder")
+        if kind == "tensorrt":
+            from export.tensorrt.runtime import TensorRtRuntime  # noqa: PLC0415 (its base is this module)
+
+            return TensorRtRuntime(path, precision=precision, engines=engines)
         return OnnxRuntime(path, precision=precision, threads=threads)
-    if kind == "onnx":
-        raise InputError(f"{path}: runtime=onnx needs a folder that `setpoint export` or `setpoint seal` wrote")
+    if kind in ("onnx", "tensorrt"):
+        raise InputError(f"{path}: runtime={kind} needs a folder that `setpoint export` or `setpoint seal` wrote")
     if path.suffix != ".ckpt" or not path.is_file():
         found = "this is another file" if path.is_file() else "nothing is there"
         raise InputError(f"{path}: expected a .ckpt file, or a folder that `setpoint export` wrote; {found}")
@@ -153,8 +189,23 @@ def open_runtime(
     return TorchRuntime(path, threads=threads)
 
 
-def open_session(path: str | Path, *, provider: Provider = "cpu", threads: int = 0) -> onnxruntime.InferenceSession:
+def open_session(
+    path: str | Path,
+    *,
+    provider: Provider = "cpu",
+    threads: int = 0,
+    spinning: bool = False,
+    optimization: Optimization = "all",
+) -> onnxruntime.InferenceSession:
     """Open an ONNX file with one provider, repeatable results and no fallback.
+
+    Args:
+        path: the ONNX file.
+        provider: where to run.
+        threads: of one operator; 0 leaves the choice to ONNX Runtime. One thread is that of the caller, and several
+            callers may run at once.
+        spinning: whether threads that wait keep their core busy: sooner back, at the cost of what else runs there.
+        optimization: of the graph, as it is loaded; each level has its own last bits.
 
     Raises:
         InputError: this ONNX Runtime has no such provider, or it cannot take the model.
@@ -167,8 +218,8 @@ def open_session(path: str | Path, *, provider: Provider = "cpu", threads: int =
     options.intra_op_num_threads = threads
     options.use_deterministic_compute = True
     options.log_severity_level = 3
-    # Waiting threads would spin on cores that decode media.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.graph_optimization_level = LEVELS[optimization]
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     if provider != "cpu":
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:

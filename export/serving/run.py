@@ -53,7 +53,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise InputError(f"setpoint serve needs {error.name}; run: pip install 'setpoint[serve]'") from error
 
-    verified = verify(release=release, trust=trust)
+    verified = verify(release=release, trust=trust, tensorrt=False)
     if not verified.ok:
         raise InputError("\n".join([verified.title, *verified.lines]))
     model = load_model(release, precision=precision, name=name, threads=threads)

@@ -19,6 +19,7 @@ KNOWN = {  # * takes / too
     "golden/replay.json": 16 * MEBIBYTE,
     "tokenizer/tokenizer.json": 64 * MEBIBYTE,
     "reports/parity.json": MEBIBYTE,
+    "reports/tensorrt.json": 16 * MEBIBYTE,
     "reports/decisions/operating_points.json": 64 * MEBIBYTE,
     "reports/decisions/index.html": 64 * MEBIBYTE,
     "licenses/*.txt": MEBIBYTE,

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from changed_releases import ONNX_FILE, change_json, reasons, resealed, write_onnx
+from changed_releases import ONNX_FILE, change_json, reasons, resealed, verified, write_onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.decision_head import load_onnx, model_digest
-from export.release.verify import verify
 from export.trust.limits import MOST_FILES
 
 POINTS = "reports/decisions/operating_points.json"
@@ -119,7 +118,7 @@ def test_a_graph_that_never_ends(release: Path) -> None:
     steps = constant(model, "steps", np.array(2**62, np.int64))
     always = constant(model, "always", np.array(True))
     before_the_head(model, [helper.make_node("Loop", [steps, always, "honest"], ["logits"], body=body)])
-    summary = verify(release=serve(release, model), seconds=2.0)
+    summary = verified(serve(release, model), seconds=2.0)
     assert not summary.ok
     assert summary.lines == ["the content was not checked to its end: the check took longer than 2 s and was ended"]
 
@@ -144,7 +143,7 @@ def test_a_graph_that_asks_for_all_memory(release: Path) -> None:
 def test_a_graph_of_many_graphs(release: Path) -> None:
     model = load_onnx(release / ONNX_FILE)
     graph = helper.make_graph([helper.make_node("Identity", ["honest"], ["x"])], "in", [], [])
-    for depth in range(15):
+    for depth in range(10):
         node = helper.make_node("If", ["always"], [f"x{depth}"], then_branch=graph, else_branch=graph)
         graph = helper.make_graph([node], "in", [], [])
     model.graph.node.insert(0, graph.node[0])
@@ -202,8 +201,8 @@ def test_a_sparse_file_that_is_listed(release: Path) -> None:
 
 
 def test_a_program_that_is_not_ours_is_remarked(release: Path) -> None:
-    assert not any("predict.py" in line for line in verify(release=release).lines)
+    assert not any("predict.py" in line for line in verified(release).lines)
     (release / "predict.py").write_text("print('mine')\n")
-    summary = verify(release=resealed(release))
+    summary = verified(resealed(release))
     assert summary.ok
     assert any("caution: predict.py is not the one" in line for line in summary.lines)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed_releases import change_json, reasons, resealed
+from changed_releases import change_json, reasons, resealed, verified
 from signing_keys import make_key
 
 from data.errors import InputError
 from data.files import read_json
 from export.graph.decision_head import load_onnx, model_digest, read_decision
-from export.release.verify import verify
 
 POINTS = "operating_points.json"
 ONNX_FILE = "onnx/fp32/model.onnx"
@@ -42,23 +41,23 @@ def test_thresholds_and_calibrators_move_and_the_model_stays(parent: Path, child
     manifest = read_json(child / "manifest.json")
     assert (manifest["parent"], manifest["rollback_to"]) == (parent.name, parent.name)
     assert child.name == manifest["id"] != parent.name
-    summary = verify(release=child)
+    summary = verified(child)
     assert summary.ok, summary.lines
     assert f"follows release {parent.name}, which lies beside it, with the same model; go back to {parent.name}" in (
         summary.lines
     )
-    assert verify(release=parent).ok
+    assert verified(parent).ok
 
 
 def test_a_release_stands_without_its_parent(child: Path, tmp_path: Path) -> None:
     alone = shutil.copytree(child, tmp_path / child.name)
-    assert any("which does not lie beside it" in line for line in verify(release=alone).lines)
+    assert any("which does not lie beside it" in line for line in verified(alone).lines)
 
 
 def test_a_chain_is_checked_as_far_as_it_lies_there(parts, parent: Path, child: Path) -> None:
     change_json(parts.root / "calibration", POINTS, "policies", 0, "bands", 1, "threshold", value=1.25)
     grandchild = parts.seal(parent=child).written[0]
-    assert verify(release=grandchild).ok
+    assert verified(grandchild).ok
     (parent / "requirements.txt").write_text("")
     for folder in (child, grandchild):
         assert any(

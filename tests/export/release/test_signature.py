@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from changed_releases import change_json, reasons, resealed
+from changed_releases import change_json, reasons, resealed, verified
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from signing_keys import KeyPair, make_key
 
 from data.errors import InputError
 from export.release.sign import sign_release
-from export.release.verify import verify
 from export.trust.signature import PASSWORD
 from scripts.verbs import run_verb
 
@@ -41,21 +40,21 @@ def signed(signed_once: Path, tmp_path: Path) -> Path:
 
 
 def refusal(release: Path, trust: Path) -> str:
-    summary = verify(release=release, trust=trust)
+    summary = verified(release, trust=trust)
     assert not summary.ok
     assert "the signature is not what it has to be" in summary.lines[-1]
     return summary.lines[0]
 
 
 def test_verification_says_who_signed(release: Path, signed: Path, keys) -> None:
-    assert "not signed" in verify(release=release).lines
+    assert "not signed" in verified(release).lines
     fingerprint, trust = keys["ours"].fingerprint, keys["ours"].public
-    assert f"signed by key {fingerprint}, not checked against a trust root" in verify(release=signed).lines
-    checked = verify(release=signed, trust=trust)
+    assert f"signed by key {fingerprint}, not checked against a trust root" in verified(signed).lines
+    checked = verified(signed, trust=trust)
     assert checked.ok
     assert f"signed by key {fingerprint}, named in {trust}" in checked.lines
     moved = signed.rename(signed.parent / "current")
-    assert verify(release=moved, trust=trust.parent).ok, "one of two keys in a folder, and under another name"
+    assert verified(moved, trust=trust.parent).ok, "one of two keys in a folder, and under another name"
 
 
 def test_unsigned_and_foreign_releases_are_refused_under_a_trust_root(release: Path, signed: Path, keys) -> None:
@@ -75,7 +74,7 @@ def test_a_release_made_anew_under_an_old_signature_is_refused(signed: Path, key
     assert not sign_release(release=changed, sign_key=str(keys["theirs"].private)).ok
     (changed / "model.sig").unlink()
     sign_release(release=changed, sign_key=str(keys["theirs"].private))
-    assert verify(release=changed).ok, "whole, and signed by somebody"
+    assert verified(changed).ok, "whole, and signed by somebody"
     assert keys["theirs"].fingerprint in refusal(changed, keys["ours"].public)
 
 
@@ -104,7 +103,7 @@ def test_a_key_may_have_a_password(release: Path, tmp_path: Path, monkeypatch: p
     assert not (release / "model.sig").exists()
     monkeypatch.setenv(PASSWORD, "öffne")
     assert sign_release(release=release, sign_key=str(pair.private)).ok
-    assert verify(release=release, trust=pair.public).ok
+    assert verified(release, trust=pair.public).ok
 
 
 def test_what_is_no_key_is_refused(release: Path, keys, tmp_path: Path) -> None:
@@ -128,10 +127,10 @@ def test_what_is_no_trust_root_is_refused(signed: Path, keys, tmp_path: Path) ->
         (signed / "predict.py", "not a public key in PEM"),
     ):
         with pytest.raises(InputError, match=message):
-            verify(release=signed, trust=path)
+            verified(signed, trust=path)
     (tmp_path / "sigstore.json").write_text('{"identities": [{"identity": "a@b", "trust_config": "../x"}]}')
     with pytest.raises(InputError, match=r"identities\.0\.issuer: this key is missing"):
-        verify(release=signed, trust=tmp_path)
+        verified(signed, trust=tmp_path)
 
 
 def test_the_trust_root_may_stand_in_the_environment(release: Path, signed: Path, keys, monkeypatch) -> None:
@@ -203,7 +202,7 @@ def test_sealing_signs_and_does_so_once(parts, keys) -> None:
     assert [path.name for path in (parts.root / "releases").iterdir()] == [folder.name]
     replaced = sign_release(release=folder, sign_key=theirs)
     assert replaced.lines == [f"in the place of the signature by key {keys['ours'].fingerprint}"]
-    assert verify(release=folder, trust=keys["theirs"].public).ok
+    assert verified(folder, trust=keys["theirs"].public).ok
 
 
 def test_nobody_signs_what_does_not_verify(release: Path, keys) -> None:

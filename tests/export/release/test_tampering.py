@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from changed_releases import verified
 from signing_keys import KeyPair, make_key
 from tampering import KINDS, Victims, tampered
 
 from data.files import sha256_of_file
-from export.release.verify import verify
 from export.trust.signature import sign_folder
 
 CASES, BLOCKS = 200, 8
@@ -32,8 +32,8 @@ def victims(untouched_release: Path, older_release: Path, ours: KeyPair, tmp_pat
 
 
 def test_the_victims_verify(victims: Victims, ours: KeyPair) -> None:
-    assert verify(release=victims.release, trust=ours.public).ok
-    assert verify(release=victims.older, trust=ours.public).ok
+    assert verified(victims.release, trust=ours.public).ok
+    assert verified(victims.older, trust=ours.public).ok
     assert 5 * len(KINDS) <= CASES, "each kind several times"
 
 
@@ -53,7 +53,7 @@ def test_every_tampering_is_found(victims: Victims, ours: KeyPair, block: int, t
 
 def passes(release: Path, trust: Path | None) -> bool:
     started = time.perf_counter()
-    summary = verify(release=release, trust=trust)
+    summary = verified(release, trust=trust)
     assert time.perf_counter() - started < LONGEST
     assert summary.ok or summary.lines
     return summary.ok
