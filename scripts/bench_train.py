@@ -51,7 +51,6 @@ class Sizes:
         batch_size: of full fine-tuning.
         megapixels: of the photos that workers decode.
         photos: decoded by workers in one pass.
-        cached_items: of an epoch on cached features.
     """
 
     steps: int = 1
@@ -59,7 +58,6 @@ class Sizes:
     batch_size: int = 16
     megapixels: float = 12.0
     photos: int = 96
-    cached_items: int = 20_000
 
 
 @dataclass(frozen=True)
@@ -102,10 +100,11 @@ def full_fine_tuning(claims: Claims, sources: Sources, sizes: Sizes) -> None:
 
 def cached_features(claims: Claims, sources: Sources, sizes: Sizes) -> None:
     """A step of the job against one of a bare loop, both on cached features, loaded in the process itself."""
-    model, block = sources.model("frozen"), 10 * sizes.steps
+    model, optim, block = sources.model("frozen"), OptimSettings(batch_size=64), 10 * sizes.steps
+    num_items = (2 * sizes.blocks + 2) * block * optim.batch_size  # no epoch ends before the last block
     with tempfile.TemporaryDirectory() as folder:
-        posts = make_posts(Path(folder), num_items=sizes.cached_items, num_photos=64, width=320, height=240)
-        subject = make_subject(posts, model, OptimSettings(batch_size=64), sources.preprocessing)
+        posts = make_posts(Path(folder), num_items=num_items, num_photos=64, width=320, height=240)
+        subject = make_subject(posts, model, optim, sources.preprocessing)
     with one_thread_for_small_networks(model):
         turns = interleaved(subject, blocks=2 * sizes.blocks, block=block)
     pairs = list(zip(turns.lightning_costs, turns.other_costs, strict=True))

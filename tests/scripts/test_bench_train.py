@@ -9,7 +9,7 @@ from scripts import bench_train
 from scripts.bench_calibrate import Claims
 from scripts.bench_train import Sizes, Sources
 
-SMALL = Sizes(steps=1, blocks=2, batch_size=2, megapixels=0.1, photos=16, cached_items=256)
+SMALL = Sizes(steps=1, blocks=2, batch_size=2, megapixels=0.1, photos=16)
 
 
 @pytest.fixture(autouse=True)
