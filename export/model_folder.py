@@ -37,10 +37,17 @@ class PrecisionFile(Strict):
 
 
 class EncoderSource(Strict):
-    """Where an encoder's weights came from: a hub name, `package:NAME`, or the name of a local folder."""
+    """Where an encoder's weights came from: a hub name, `package:NAME`, or the name of a local folder.
+
+    Attributes:
+        license: its name as the source states it; "unknown" where it states none.
+        license_stated_in: where that was found. The texts stand in licenses/ENCODER.txt, where there were any.
+    """
 
     source: str
     digest: Sha256
+    license: str = "unknown"
+    license_stated_in: str | None = None
 
 
 class ModelRecord(Strict):

@@ -9,7 +9,7 @@ import onnx
 from pydantic import Field
 
 from data.errors import InputError
-from data.files import atomic_folder, sha256_of_file, write_json
+from data.files import atomic_file, atomic_folder, sha256_of_file, write_json
 from data.items import read_items
 from data.summary import Summary
 from export.graph.contract import Contract, contract_of
@@ -34,6 +34,7 @@ from export.model_folder import (
 )
 from export.precision.int8 import Int8, quantised
 from export.scoring.runtimes import OnnxRuntime, TorchRuntime
+from export.trust.licences import Licence, licence_of
 from train.job.checkpoint import TrainedModel
 
 ONNX_FILE = "onnx/fp32/model.onnx"
@@ -144,11 +145,17 @@ def _write_model(folder: Path, trained: TrainedModel, contract: Contract, graph:
     write_json(folder / "contract.json", contract.model_dump(mode="json", by_alias=True))
     write_json(folder / "preprocess.json", preprocess_content(trained.preprocessing))
     write_tokenizer(folder, trained.tokenizer)
-    record = _record(trained, graph, sha256_of_file(folder / ONNX_FILE))
+    sources = trained.record.model.encoders
+    licences = {name: licence_of(settings.source) for name, settings in sources.items()}
+    for name, licence in licences.items():
+        if licence.text:
+            with atomic_file(folder / "licenses" / f"{name}.txt") as file:
+                file.write_text(licence.text, encoding="utf-8", newline="\n")
+    record = _record(trained, graph, sha256_of_file(folder / ONNX_FILE), licences)
     write_json(folder / "model.json", record.model_dump(mode="json", by_alias=True))
 
 
-def _record(trained: TrainedModel, graph: onnx.ModelProto, sha256: str) -> ModelRecord:
+def _record(trained: TrainedModel, graph: onnx.ModelProto, sha256: str, licences: dict[str, Licence]) -> ModelRecord:
     digest = model_digest(graph)
     return ModelRecord(
         schema="setpoint/model/v1",
@@ -162,7 +169,12 @@ def _record(trained: TrainedModel, graph: onnx.ModelProto, sha256: str) -> Model
         checkpoint_digest=trained.digest,
         data_digests=trained.record.data,
         encoders={
-            name: EncoderSource(source=public_source(settings.source), digest=trained.record.encoders[name]["digest"])
+            name: EncoderSource(
+                source=public_source(settings.source),
+                digest=trained.record.encoders[name]["digest"],
+                license=licences[name].name,
+                license_stated_in=licences[name].stated_in,
+            )
             for name, settings in trained.record.model.encoders.items()
         },
         toolchain={name: version(name) for name in ("torch", "transformers", "timm", "onnx", "onnxscript")},

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from data.errors import InputError
 from data.files import sha256_of_file, sha256_of_json
 from data.policy import Strict, findings_of
-from export.trust.limits import DEEPEST, LARGEST_IN_ALL, LARGEST_MANIFEST, MOST_FILES, too_large
+from export.trust.limits import DEEPEST, LARGEST_IN_ALL, LARGEST_MANIFEST, MOST_FILES, out_of_place
 from export.trust.signature import SIGNATURE
 
 MANIFEST = "manifest.json"
@@ -44,6 +44,7 @@ class Manifest(Strict):
     Attributes:
         release_id: first 16 hex digits of the SHA-256 over the content but for id, time and digest.
         parent: id of the release that this one follows; None for a first one.
+        rollback_to: id of the release to serve again should this one have to go; None for a first one.
         created_at: when it was sealed, UTC; the one time of day in a release.
         toolchain: versions of what sealed it.
         engines: which models it holds.
@@ -53,7 +54,8 @@ class Manifest(Strict):
 
     format: Literal["setpoint/release/v1"] = Field(alias="schema")
     release_id: str = Field(alias="id", pattern=r"^[0-9a-f]{16}$")
-    parent: str | None
+    parent: str | None = Field(pattern=r"^[0-9a-f]{16}$")
+    rollback_to: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     created_at: str
     toolchain: dict[str, str]
     engines: list[str]
@@ -66,7 +68,9 @@ class Manifest(Strict):
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def make_manifest(folder: Path, *, created_at: str, toolchain: dict[str, str], engines: list[str]) -> Manifest:
+def make_manifest(
+    folder: Path, *, created_at: str, toolchain: dict[str, str], engines: list[str], parent: str | None = None
+) -> Manifest:
     """Describe the files that stand in `folder` now, but for a manifest and a signature."""
     paths = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     files = [
@@ -76,7 +80,8 @@ def make_manifest(folder: Path, *, created_at: str, toolchain: dict[str, str], e
     content: dict[str, Any] = {
         "schema": "setpoint/release/v1",
         "id": "",
-        "parent": None,
+        "parent": parent,
+        "rollback_to": parent,
         "created_at": created_at,
         "toolchain": toolchain,
         "engines": engines,
@@ -155,7 +160,7 @@ def digests_of(folder: Path, manifest: Manifest) -> dict[str, str]:
 
 def _changes(file: Path, entry: FileEntry) -> Iterator[str]:
     size = file.stat().st_size
-    wrong = too_large(entry.path, size)
+    wrong = out_of_place(entry.path, size)
     if wrong:
         yield f"{entry.path}: {wrong}"
     elif size != entry.size:

@@ -1,45 +1,67 @@
 """MODEL_CARD.md of a release, in the form of Hugging Face: what it decides, how that is known, what it rests on."""
 
+from typing import Any
+
+import yaml
+
 from calibrate.report.verdict import percent, recall_seen
 from data.policy import Policy
 from export.model_folder import ModelFolder
 from export.release.decisions import ServedBand, ServedPolicies, ServedPolicy
 
-HEADER = """---
-library_name: onnx
-tags:
-- content-moderation
-- multi-label-classification
-- calibrated-thresholds
----
-"""
+LOCAL = ("package:", "folder:")
+TAGS = ("content-moderation", "multi-label-classification", "calibrated-thresholds")
+USERS = ("teams that enforce the policies named below", "reviewers of what it flags")
+INTENDED_USE = (
+    "To flag posts under the policies and versions named, at the thresholds of policies.json, in traffic like that "
+    "of the golden set."
+)
+NOT_INTENDED = (
+    "Other policies or later versions of these, traffic of another kind, judgements about persons, and decisions at "
+    "thresholds that were not certified."
+)
+LIMITS = (
+    "Certificates speak of the golden set's population; other traffic, and the same once it has changed, may have "
+    "another precision.",
+    "Thresholds hold for raw logits of this ONNX file, with pixels and tokens made as preprocess.json says.",
+    "Labels are people's judgements; the certificates take them as true.",
+)
+ETHICS = (
+    ("Wrongly flagged posts hurt those who wrote them", "bands state a precision with a confidence; offer an appeal"),
+    ("Errors may fall on some markets or languages more than on others", "declare slices; read them below"),
+    ("A slice with few labels may hide harm", "it is listed as insufficient, with the labels that it lacks"),
+)
 
 
-def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolder) -> str:
+def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolder, license: str | None = None) -> str:
     """The card's text.
 
     Args:
         served: policies.json of the release.
         policies: the policy files, in the same order.
         model: the exported model.
+        license: of the release; None where nobody said.
     """
     return (
         "\n\n".join(
             [
-                HEADER.rstrip(),
+                _front_matter(served, model, license),
                 "# Content policy classifier",
                 f"Scores photos, carousels and clips with their texts for {len(policies)} content policies, and "
                 f"flags them where a threshold is certified. Model digest `{served.model_digest}`.",
+                f"## Intended use\n\n{INTENDED_USE} For {' and '.join(USERS)}.\n\nNot for: {NOT_INTENDED}",
                 "## Decisions\n\n" + _bands_table(served),
                 "A band that is not certified never flags. *Precision* and *recall* are those measured on the golden "
                 "set; what is certified is the target, at the confidence beside it, under the assumptions in "
                 "`reports/decisions/operating_points.json`. A target of posts a day speaks of their number, not of "
                 "precision. No one has signed these operating points.",
+                "## Slices\n\n" + _slices(served),
                 "## Evidence\n\n" + _evidence(served),
                 "## Policies\n\n" + "\n\n".join(_policy(policy) for policy in policies),
                 "## Input and output\n\n" + _tensors(model),
                 "## What it was made from\n\n" + _origin(model),
                 "## Limits\n\n" + _limits(served),
+                "## Ethical considerations\n\n" + "\n".join(f"- {risk}: {remedy}." for risk, remedy in ETHICS),
             ]
         )
         + "\n"
@@ -114,22 +136,59 @@ def _tensors(model: ModelFolder) -> str:
 
 def _origin(model: ModelFolder) -> str:
     encoders = [
-        f"- {name} encoder: {_line(encoder.source)}, digest `{encoder.digest}`."
+        f"- {name} encoder: {_line(encoder.source)}, digest `{encoder.digest}`. Licence: {_line(encoder.license)}"
+        + (f" ({_line(encoder.license_stated_in)})." if encoder.license_stated_in else ".")
         for name, encoder in sorted(model.record.encoders.items())
     ]
     return "\n".join([*encoders, f"- Checkpoint: digest `{model.record.checkpoint_digest}`."])
 
 
 def _limits(served: ServedPolicies) -> str:
-    return "\n".join(
-        [
-            f"- The certificates speak of the population of the golden set ({_line(served.golden_set.population)}). "
-            "Other traffic, and the same traffic once it has changed, may have another precision.",
-            "- Thresholds hold for raw logits of this ONNX file in fp32, with pixels and tokens made as "
-            "`preprocess.json` says.",
-            "- Labels are people's judgements; the certificates take them as true.",
-        ]
-    )
+    population = f"The golden set's population: {_line(served.golden_set.population)}."
+    return "\n".join(f"- {limit}" for limit in (population, *LIMITS))
+
+
+def _front_matter(served: ServedPolicies, model: ModelFolder, license: str | None) -> str:
+    """The YAML that Hugging Face reads: licence, encoders of the hub, and what the golden set measured."""
+    hub = [each.source for _, each in sorted(model.record.encoders.items()) if not each.source.startswith(LOCAL)]
+    golden = served.golden_set
+    results = [
+        {
+            "task": {"type": "content-moderation", "name": f"{policy.policy_id} {policy.version}, {band.action}"},
+            "dataset": {"type": "golden-set", "name": f"{golden.name} {golden.version}"},
+            "metrics": [
+                {"type": name, "value": value}
+                for name, value in (("precision", band.precision), ("recall", band.recall))
+                if value is not None
+            ],
+        }
+        for policy in served.policies
+        for band in policy.bands
+        if band.precision is not None or band.recall is not None
+    ]
+    content: dict[str, Any] = {"license": license.lower() if license else "unknown", "library_name": "onnx"}
+    content |= {"tags": list(TAGS)} | ({"base_model": hub} if hub else {})
+    if results:
+        content["model-index"] = [{"name": f"setpoint-{served.model_digest[:12]}", "results": results}]
+    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+
+
+def _slices(served: ServedPolicies) -> str:
+    rows = [
+        f"| {policy.policy_id} | {band.action} | {_cell(part.by)} = {_cell(part.value)} | "
+        f"{part.status.replace('_', ' ')} | {'' if part.precision is None else percent(part.precision)} | "
+        f"{part.n_flagged_labelled:,} | {'' if part.more_labels is None else f'{part.more_labels:,}'} |"
+        for policy in served.policies
+        for band in policy.bands
+        for part in band.slices
+    ]
+    if not rows:
+        return "None were declared: how precision differs between groups is not known."
+    head = [
+        "| policy | band | slice | status | precision | flagged labels | lacks |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows])
 
 
 def _line(text: str | None) -> str:

@@ -23,6 +23,7 @@ from data.text import compose_text, tokenize
 from export.graph.decision_head import Decision
 from export.scoring.batch import Batch, collate, padded_tokens
 from export.scoring.runtimes import Outputs, Runtime
+from export.trust.limits import LARGEST_HEADER
 
 # B batch (1), P policies, K bands
 
@@ -116,6 +117,10 @@ def read_exchange(folder: Path, place: int) -> tuple[Batch, Outputs]:
         InputError: the file does not hold the contract's tensors.
     """
     file = folder / f"{place:04d}.safetensors"
+    with file.open("rb") as opened:
+        header = int.from_bytes(opened.read(8), "little")
+    if header > LARGEST_HEADER:
+        raise InputError(f"{file}: a header of {header:,} bytes; at most {LARGEST_HEADER:,} can be right")
     tensors = load_file(file)
     expected = {*INPUTS, *OUTPUTS} if SOUND[0] in tensors else {*INPUTS, *OUTPUTS}.difference(SOUND)
     if set(tensors) != expected:

@@ -1,13 +1,19 @@
-"""sbom.cdx.json: what a release is made of, as CycloneDX 1.6; and the requirements of its predict.py."""
+"""sbom.cdx.json: what a release is made of, as CycloneDX 1.6 with a model card; requirements of its predict.py."""
 
 import platform
+import re
 from importlib.metadata import version
 from typing import Any
 
+from calibrate.operating_points_file import BandRecord
 from export.model_folder import ModelRecord, decoder_versions
+from export.release.decisions import ServedPolicies, ServedPolicy
+from export.release.model_card import ETHICS, INTENDED_USE, LIMITS, USERS
+from export.trust.licences import UNKNOWN
 
 SERVING_PACKAGES = ("av", "numpy", "onnxruntime", "pillow", "tokenizers")
 SEALING_PACKAGES = ("onnx", "safetensors")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def toolchain() -> dict[str, str]:
@@ -23,19 +29,26 @@ def requirements() -> str:
     return "".join(f"{name}=={version(name)}\n" for name in SERVING_PACKAGES)
 
 
-def bill_of_materials(record: ModelRecord, onnx_sha256: str) -> dict[str, Any]:
-    """CycloneDX 1.6: the model, the encoders it was made from, and the packages that serve it.
+def bill_of_materials(
+    record: ModelRecord, served: ServedPolicies, onnx_sha256: str, license: str | None
+) -> dict[str, Any]:
+    """CycloneDX 1.6: the model with its card, the encoders and data it was made from, the packages that serve it.
 
     Args:
         record: model.json of the release.
+        served: policies.json of the release.
         onnx_sha256: digest of the sealed ONNX file.
+        license: of the release; None where nobody said.
     """
+    data = _datasets(record, served)
     model = {
         "type": "machine-learning-model",
         "bom-ref": "model",
         "name": "setpoint-release",
         "version": record.model_digest[:16],
-        "hashes": [{"alg": "SHA-256", "content": onnx_sha256}],
+        "licenses": _licences(license or UNKNOWN),
+        "hashes": [_hash(onnx_sha256)],
+        "modelCard": _model_card(served, [component["bom-ref"] for component in data]),
     }
     encoders: list[dict[str, Any]] = [
         {
@@ -43,7 +56,8 @@ def bill_of_materials(record: ModelRecord, onnx_sha256: str) -> dict[str, Any]:
             "bom-ref": f"encoder:{name}",
             "name": encoder.source,
             "description": f"{name} encoder",
-            "hashes": [{"alg": "SHA-256", "content": encoder.digest}],
+            "licenses": _licences(encoder.license),
+            "hashes": [_hash(encoder.digest)],
         }
         for name, encoder in sorted(record.encoders.items())
     ]
@@ -58,7 +72,7 @@ def bill_of_materials(record: ModelRecord, onnx_sha256: str) -> dict[str, Any]:
         }
         for name in SERVING_PACKAGES
     ]
-    components = [*encoders, *packages]
+    components = [*encoders, *data, *packages]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -68,3 +82,70 @@ def bill_of_materials(record: ModelRecord, onnx_sha256: str) -> dict[str, Any]:
         "components": components,
         "dependencies": [{"ref": "model", "dependsOn": [component["bom-ref"] for component in components]}],
     }
+
+
+def _datasets(record: ModelRecord, served: ServedPolicies) -> list[dict[str, Any]]:
+    digests = {name: digest for name, digest in record.data_digests.items() if SHA256.fullmatch(str(digest))}
+    golden = served.golden_set
+    digests[f"golden set {golden.name} {golden.version}"] = golden.digest
+    return [
+        {
+            "type": "data",
+            "bom-ref": f"data:{name}",
+            "name": name,
+            "hashes": [_hash(str(digest))],
+            "data": [{"type": "dataset", "name": name}],
+        }
+        for name, digest in sorted(digests.items())
+    ]
+
+
+def _model_card(served: ServedPolicies, data: list[str]) -> dict[str, Any]:
+    metrics = [metric for policy in served.policies for band in policy.bands for metric in _metrics(policy, band)]
+    return {
+        "modelParameters": {
+            "approach": {"type": "supervised"},
+            "task": "multi-label classification of photos, clips and texts",
+            "datasets": [{"ref": reference} for reference in data],
+            "inputs": [{"format": "image"}, {"format": "video"}, {"format": "text"}],
+            "outputs": [{"format": "logit, probability and flags a policy"}],
+        },
+        **({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {}),
+        "considerations": {
+            "users": list(USERS),
+            "useCases": [INTENDED_USE],
+            "technicalLimitations": list(LIMITS),
+            "ethicalConsiderations": [{"name": risk, "mitigationStrategy": remedy} for risk, remedy in ETHICS],
+        },
+    }
+
+
+def _metrics(policy: ServedPolicy, band: BandRecord) -> list[dict[str, Any]]:
+    """What was measured on the golden set at the band's threshold, of all posts and of each slice."""
+    where = f"{policy.policy_id} {policy.version}, {band.action}"
+    metrics: list[dict[str, Any]] = []
+    if band.precision is not None:
+        bound = band.precision_lower_bound
+        interval = {} if bound is None else {"confidenceInterval": {"lowerBound": str(bound), "upperBound": "1"}}
+        metrics.append({"type": "precision", "value": str(band.precision), "slice": where, **interval})
+    if band.recall is not None:
+        interval = {}
+        if band.recall_interval is not None:
+            low, high = band.recall_interval
+            interval = {"confidenceInterval": {"lowerBound": str(low), "upperBound": str(high)}}
+        metrics.append({"type": "recall", "value": str(band.recall), "slice": where, **interval})
+    metrics += [
+        {"type": "precision", "value": str(part.precision), "slice": f"{where}, {part.by}={part.value}"}
+        for part in band.slices
+        if part.precision is not None
+    ]
+    return metrics
+
+
+def _licences(name: str) -> list[dict[str, Any]]:
+    """By name, as it was stated: an SPDX id would be a claim that nobody made. None stated, none listed."""
+    return [] if name == UNKNOWN else [{"license": {"name": name}}]
+
+
+def _hash(sha256: str) -> dict[str, str]:
+    return {"alg": "SHA-256", "content": sha256}

@@ -14,12 +14,14 @@ from data.summary import Summary
 from export.graph.decision_head import write_decision
 from export.model_folder import ModelRecord
 from export.release.bundle import bundle_predict
+from export.release.chain import chain_words, refuse_unverified
 from export.release.decisions import ServedPolicies, served_policies
 from export.release.manifest import MANIFEST, Manifest, differences, make_manifest, read_manifest
 from export.release.model_card import model_card
 from export.release.replay import write_replay
 from export.release.sbom import bill_of_materials, requirements, toolchain
 from export.release.sealing_inputs import POINTS, PRECISION, SealingInputs, read_sealing_inputs
+from export.release.verify import verify
 from export.scoring.parts import only_writer
 from export.scoring.runtimes import OnnxRuntime
 from export.tensorrt.report import REPORT, read_report
@@ -36,6 +38,9 @@ def seal(
     policies: Path,
     releases: Path,
     replay: Annotated[int, Field(ge=1, le=1000)] = 16,
+    parent: Path | None = None,
+    trust: Path | None = None,
+    license: str | None = None,
     sign_key: str | None = None,
 ) -> Summary:
     """Put model, thresholds and evidence into `releases/ID/`, whole or not at all.
@@ -49,23 +54,31 @@ def seal(
         policies: folder of the policy files that it was certified for.
         releases: folder to put the release into.
         replay: golden items whose inputs and outputs the release carries.
+        parent: release that this one follows: its network is taken, and `model` is not read. Thresholds and
+            calibrators move; the model digest stays.
+        trust: public key, or folder of keys, that must have signed the parent; None takes an unsigned one.
+        license: SPDX expression of the licence that the release is handed over under; None says unknown.
         sign_key: what to sign with, as `export.trust.signature.sign_folder` takes it; None leaves it unsigned.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together.
     """
+    if parent is not None:
+        refuse_unverified(parent, verify(release=parent, trust=trust, tensorrt=False))
+        model = parent
     inputs = read_sealing_inputs(model=model, calibration=calibration, golden=golden, policies=policies)
     with only_writer(releases):
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}release-", dir=releases))
         try:
             staging = temporary / "content"
             staging.mkdir()
-            served = _write_content(staging, inputs, replay)
+            served = _write_content(staging, inputs, replay, license)
             manifest = make_manifest(
                 staging,
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 toolchain=toolchain(),
                 engines=[f"onnx/{PRECISION}"],
+                parent=None if parent is None else read_manifest(parent).release_id,
             )
             folder = releases / manifest.release_id
             if folder.exists():
@@ -82,7 +95,7 @@ def seal(
     return Summary(f"seal: release {manifest.release_id}", [folder], _lines(folder, served, manifest))
 
 
-def _write_content(folder: Path, inputs: SealingInputs, replay: int) -> ServedPolicies:
+def _write_content(folder: Path, inputs: SealingInputs, replay: int, license: str | None) -> ServedPolicies:
     """All files of a release but its manifest."""
     record = inputs.model.record
     digest = record.precisions[PRECISION].model_digest
@@ -97,6 +110,8 @@ def _write_content(folder: Path, inputs: SealingInputs, replay: int) -> ServedPo
     for name in ("contract.json", "preprocess.json", "reports/parity.json"):
         _copy(inputs.model.folder / name, folder / name)
     _copy(inputs.model.folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
+    for file in sorted((inputs.model.folder / "licenses").glob("*.txt")):
+        _copy(file, folder / "licenses" / file.name)
     report = read_report(inputs.model.folder)
     if report:
         of_this = report.of({PRECISION: digest}).model_dump(mode="json", by_alias=True)
@@ -104,8 +119,8 @@ def _write_content(folder: Path, inputs: SealingInputs, replay: int) -> ServedPo
     _copy(inputs.calibration / POINTS, folder / "reports" / "decisions" / POINTS)
     _copy(inputs.calibration / "report" / "index.html", folder / "reports" / "decisions" / "index.html")
     write_replay(folder / "golden", OnnxRuntime(folder), decision, inputs.golden, replay)
-    _write_text(folder / "MODEL_CARD.md", model_card(served, inputs.policies, inputs.model))
-    write_json(folder / "sbom.cdx.json", bill_of_materials(sealed, onnx_sha256))
+    _write_text(folder / "MODEL_CARD.md", model_card(served, inputs.policies, inputs.model, license))
+    write_json(folder / "sbom.cdx.json", bill_of_materials(sealed, served, onnx_sha256, license))
     _write_text(folder / "predict.py", bundle_predict())
     _write_text(folder / "requirements.txt", requirements())
     return served
@@ -150,6 +165,7 @@ def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str
     certified = sum(band.status == "certified" for _, band in bands)
     size = sum(entry.size for entry in manifest.files)
     return [
+        *chain_words(folder, manifest),
         f"{len(served.policies)} policies, {certified} of {len(bands)} bands certified; the others never flag",
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
         f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import onnx
-from onnx.external_data_helper import uses_external_data
 from pydantic import Field
 
 from calibrate.looks import described_looks
@@ -21,6 +20,8 @@ from export.graph.contract import mismatches, read_contract
 from export.graph.decision_head import DECISION_NAMES, model_digest, read_decision
 from export.graph.parity import Parity
 from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
+from export.release.bundle import bundle_predict
+from export.release.chain import chain_problems, chain_words
 from export.release.decisions import ServedPolicies, read_served_policies
 from export.release.manifest import ID_LENGTH, differences, digests_of, read_manifest
 from export.release.replay import disagreements, read_exchange, read_replay
@@ -29,11 +30,11 @@ from export.scoring.runtimes import OnnxRuntime
 from export.tensorrt.compatibility import Compatibility, check_compatibility
 from export.tensorrt.report import REPORT, read_report
 from export.trust.confined import confined
+from export.trust.graph import graph_problems
 from export.trust.signature import coverage_problems, read_signature
 from export.trust.trust_root import TrustRoot, read_trust_root, trust_problems
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
-LARGEST_ONNX = 2**31
 SHOWN_REASONS = 200
 
 Check = Callable[[Path], Iterator[str]]
@@ -96,7 +97,9 @@ def verify(
             f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
             f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags",
             signed_by(folder, root),
+            *chain_words(folder, manifest),
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
+            *([] if root else _cautions(folder)),
             *(_printable(line) for line in offered.lines),
             *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
         ],
@@ -108,7 +111,12 @@ def signed_by(folder: Path, root: TrustRoot | None = None) -> str:
     signature = read_signature(folder)
     if signature is None:
         return "not signed"
-    return f"signed by {signature}, " + (f"whom {root.path} names" if root else "not checked against a trust root")
+    return f"signed by {signature}, " + (f"named in {root.path}" if root else "not checked against a trust root")
+
+
+def _cautions(folder: Path) -> Iterator[str]:
+    if (folder / "predict.py").read_text(encoding="utf-8") != bundle_predict():
+        yield "caution: predict.py is not the one that this version of Setpoint writes; nobody here vouches for it"
 
 
 def _content_reasons(folder: Path) -> Iterator[str]:
@@ -143,6 +151,10 @@ def _check_bytes(folder: Path) -> Iterator[str]:
     yield from differences(folder, manifest)
 
 
+def _check_chain(folder: Path) -> Iterator[str]:
+    yield from chain_problems(folder, read_manifest(folder))
+
+
 def _check_signature(folder: Path, root: TrustRoot | None) -> Iterator[str]:
     """A signature covers this release, and nothing else; where a trust root is given, it is of somebody there."""
     signature = read_signature(folder)
@@ -162,6 +174,8 @@ def _check_records(folder: Path) -> Iterator[str]:
     files = {name: entry.file for name, entry in model.record.precisions.items()}
     if files != {PRECISION: ONNX_FILE}:
         yield f"model.json: names the models {files}, expected {ONNX_FILE}"
+    found = {path.relative_to(folder).as_posix() for path in folder.glob("onnx/*/*")}
+    yield from (f"{path}: not in model.json" for path in sorted(found - set(files.values())))
     expected = [(policy.policy_id, policy.version) for policy in model.record.policies]
     if [(policy.policy_id, policy.version) for policy in served.policies] != expected:
         yield "policies.json: its policies, or their order, are not those of model.json"
@@ -197,13 +211,10 @@ def _against_certificates(folder: Path, served: ServedPolicies) -> Iterator[str]
 
 def _check_onnx(folder: Path) -> Iterator[str]:
     """The graph is whole, holds its weights, has the contract's tensors, and decides as policies.json says."""
-    file = folder / ONNX_FILE
-    if file.stat().st_size > LARGEST_ONNX:
-        yield f"{ONNX_FILE}: larger than an ONNX file can be"
-        return
-    graph = onnx.load(file, load_external_data=False)
-    if any(uses_external_data(tensor) for tensor in _all_tensors(graph)):
-        yield f"{ONNX_FILE}: keeps weights in other files"
+    graph = onnx.load(folder / ONNX_FILE, load_external_data=False)
+    problems = list(graph_problems(graph))
+    if problems:
+        yield from (f"{ONNX_FILE}: {problem}" for problem in problems)
         return
     onnx.checker.check_model(graph, full_check=True)
     contract = read_contract(folder / "contract.json")
@@ -239,20 +250,9 @@ def _check_replay(folder: Path) -> Iterator[str]:
         yield from (f"golden/{place:04d}.safetensors, item {item_id!r}: {problem}" for problem in problems)
 
 
-def _all_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Initialisers and constants, those of subgraphs and functions too."""
-    waiting = [graph.graph]
-    nodes = [node for function in graph.functions for node in function.node]
-    while waiting or nodes:
-        if waiting:
-            inner = waiting.pop()
-            yield from inner.initializer
-            nodes += inner.node
-            continue
-        for attribute in nodes.pop().attribute:
-            yield from [attribute.t, *attribute.tensors]
-            waiting += [attribute.g] if attribute.HasField("g") else []
-            waiting += attribute.graphs
-
-
-CHECKS: dict[str, Check] = {"records": _check_records, "ONNX": _check_onnx, "golden replay": _check_replay}
+CHECKS: dict[str, Check] = {
+    "records": _check_records,
+    "ONNX": _check_onnx,
+    "golden replay": _check_replay,
+    "parents": _check_chain,
+}

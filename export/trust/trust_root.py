@@ -78,7 +78,7 @@ def trust_problems(folder: Path, signature: Signature | None, trust: TrustRoot) 
     except Exception as error:  # Sigstore may need a network, and says so in ways of its own
         return [f"{SIGNATURE}: cannot be checked ({type(error).__name__}: {error})"]
     if not verifiers:
-        return [f"{SIGNATURE}: signed by {signature}, whom {trust.path} does not name"]
+        return [f"{SIGNATURE}: signed by {signature}, not named in {trust.path}"]
     failures = []
     for verifier in verifiers:
         try:

@@ -109,6 +109,16 @@ def untouched_release(untouched_parts: Path, tmp_path_factory: pytest.TempPathFa
     return summary.written[0]
 
 
+@pytest.fixture(scope="session")
+def older_release(untouched_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another release of the same model, by another calibration: one threshold differs."""
+    parts = SealArguments(shutil.copytree(untouched_parts, tmp_path_factory.mktemp("older") / "parts"))
+    points = read_json(parts.root / "calibration" / "operating_points.json")
+    points["policies"][0]["bands"][1]["threshold"] = 0.75
+    write_json(parts.root / "calibration" / "operating_points.json", points)
+    return parts.seal(replay=5).written[0]
+
+
 @pytest.fixture
 def release(untouched_release: Path, tmp_path: Path) -> Path:
     """A copy of a sealed release that a test may change."""

@@ -52,14 +52,14 @@ def test_verification_says_who_signed(release: Path, signed: Path, keys) -> None
     assert f"signed by key {fingerprint}, not checked against a trust root" in verified(signed).lines
     checked = verified(signed, trust=trust)
     assert checked.ok
-    assert f"signed by key {fingerprint}, whom {trust} names" in checked.lines
+    assert f"signed by key {fingerprint}, named in {trust}" in checked.lines
     moved = signed.rename(signed.parent / "current")
     assert verified(moved, trust=trust.parent).ok, "one of two keys in a folder, and under another name"
 
 
 def test_unsigned_and_foreign_releases_are_refused_under_a_trust_root(release: Path, signed: Path, keys) -> None:
     assert refusal(release, keys["ours"].public).startswith("not signed, and only what")
-    assert "whom" in refusal(signed, keys["theirs"].public)
+    assert "not named in" in refusal(signed, keys["theirs"].public)
     forged = json.loads((signed / "model.sig").read_text())
     forged["verificationMaterial"]["publicKey"]["hint"] = keys["theirs"].fingerprint
     (signed / "model.sig").write_text(json.dumps(forged, separators=(",", ":")))
