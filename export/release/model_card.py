@@ -1,6 +1,6 @@
 """MODEL_CARD.md of a release, in the form of Hugging Face: what it decides, how that is known, what it rests on."""
 
-from calibrate.report.verdict import percent, recall_seen
+from calibrate.report.shown import percent, recall_seen
 from data.policy import Policy
 from export.model_folder import ModelFolder
 from export.release.decisions import ServedBand, ServedPolicies, ServedPolicy
