@@ -2,14 +2,19 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 JOBS ?= auto
+# Importing torch and what stands on it takes twice as long where its byte code may not be kept.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint install format clean
+.PHONY: demo test test-unit lint install format clean
 
 demo: .venv/installed
 	$(BIN)/setpoint demo
 
 test: .venv/installed
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+test-unit: .venv/installed
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 lint: .venv/installed
 	$(BIN)/ruff check --output-format concise

@@ -65,6 +65,8 @@ def without_unseen(
         yield from packets
         return
     seen = {stamps[max(0, bisect_right(stamps, target) - 1)] for target in targets}
+    # dav1d reads skip_frame once, as it opens: with NONREF it would leave out frames that are seen.
+    stream.codec_context.open(strict=False)
     for packet in packets:
         stream.codec_context.skip_frame = "DEFAULT" if packet.pts in seen else "NONREF"
         yield packet

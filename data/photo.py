@@ -54,15 +54,16 @@ def decode_photo(file: BinaryIO, preprocessing: Preprocessing) -> Image.Image:
 
 def _resized(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     width, height = preprocessing.width, preprocessing.height
-    orientation = _orientation(image)
-    if orientation >= 5:  # on its side
-        width, height = height, width
     box = None
     if image.format in ("JPEG", "MPO"):
         # Decoded at the smallest eighth that leaves twice the size to filter; its last pixel may be a part of one.
-        drafted = image.draft(None, (2 * width, 2 * height))
+        lies_on_its_side = _orientation(image) >= 5
+        drafted = image.draft(None, (2 * height, 2 * width) if lies_on_its_side else (2 * width, 2 * height))
         box = drafted[1] if drafted else None
     image.load()
+    orientation = _orientation(image)  # not before: Pillow turns a TIFF as it loads it
+    if orientation >= 5:  # on its side
+        width, height = height, width
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float32) / 257.0
         pixels: Image.Image = Image.fromarray(np.rint(levels).astype(np.uint8))

@@ -11,10 +11,15 @@ import polars as pl
 import pytest
 import yaml
 from hypothesis import settings
+from media_matrix import MediaMatrix, write_media_matrix
 
 # The same examples in every run, and no time limit for one: machines are noisy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# Processes fill the cores; threads beside them, here and in what tests start, would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_POSTS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "moderation-mini"
 
@@ -31,6 +36,11 @@ POLICY = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a limit of their own take longest: begun last, they would leave the other cores without work."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture(scope="session")
 def moderation_mini() -> Path:
     """Folder of the real data set; its absence is a failure in CI and a skip elsewhere."""
@@ -39,6 +49,12 @@ def moderation_mini() -> Path:
             pytest.fail(f"the real data set is missing: {REAL_POSTS}")
         pytest.skip(f"the real data set is not at {REAL_POSTS}")
     return REAL_POSTS
+
+
+@pytest.fixture(scope="session")
+def media_matrix(tmp_path_factory: pytest.TempPathFactory) -> MediaMatrix:
+    """One picture as a photo and as a clip of every kind, and files that nobody can read."""
+    return write_media_matrix(tmp_path_factory.mktemp("matrix"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from data.errors import InputError
 from data.files import sha256_of_file, sha256_of_json
 from data.policy import Strict, findings_of
+from export.trust.limits import DEEPEST, LARGEST_IN_ALL, LARGEST_MANIFEST, MOST_FILES, too_large
+from export.trust.signature import SIGNATURE
 
 MANIFEST = "manifest.json"
 ID_LENGTH = 16
@@ -22,6 +25,8 @@ def _inside(path: str) -> str:
         raise ValueError("expected a relative path inside the release, with forward slashes")
     if not path.isprintable():
         raise ValueError("expected a path of printable characters")
+    if path in (MANIFEST, SIGNATURE):
+        raise ValueError(f"expected none of {MANIFEST} and {SIGNATURE}, which stand beside the files of a manifest")
     return path
 
 
@@ -42,7 +47,7 @@ class Manifest(Strict):
         created_at: when it was sealed, UTC; the one time of day in a release.
         toolchain: versions of what sealed it.
         engines: which models it holds.
-        files: all files but manifest.json, sorted by path.
+        files: all files but manifest.json and model.sig, sorted by path.
         digest: SHA-256 over all of the rest, id and time included.
     """
 
@@ -62,10 +67,11 @@ class Manifest(Strict):
 
 
 def make_manifest(folder: Path, *, created_at: str, toolchain: dict[str, str], engines: list[str]) -> Manifest:
-    """Describe the files that stand in `folder` now."""
+    """Describe the files that stand in `folder` now, but for a manifest and a signature."""
+    paths = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     files = [
         {"path": path, "sha256": sha256_of_file(folder / path), "size": (folder / path).stat().st_size}
-        for path in sorted(str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file())
+        for path in sorted(paths - {MANIFEST, SIGNATURE})
     ]
     content: dict[str, Any] = {
         "schema": "setpoint/release/v1",
@@ -102,6 +108,8 @@ def read_manifest(folder: Path) -> Manifest:
     file = folder / MANIFEST
     if file.is_symlink() or not file.is_file():
         raise InputError(f"{file}: no such file; expected a release that `setpoint seal` wrote")
+    if file.stat().st_size > LARGEST_MANIFEST:
+        raise InputError(f"{file}: {file.stat().st_size:,} bytes, at most {LARGEST_MANIFEST:,} can be right")
     data = file.read_bytes()
     try:
         content = json.loads(data)
@@ -121,27 +129,39 @@ def read_manifest(folder: Path) -> Manifest:
 
 def differences(folder: Path, manifest: Manifest) -> list[str]:
     """What stands in `folder` otherwise than the manifest says, a sentence each; [] if nothing does."""
-    problems = []
-    found: set[str] = set()
-    for path, kind in _walk(folder):
-        if kind != "file":
-            problems.append(f"{path}: a {kind}; a release holds plain files only")
-        found.add(path)
+    found = dict(islice(_walk(folder), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        return [f"{folder}: more than {MOST_FILES:,} files; a release has fewer"]
+    odd = {path: kind for path, kind in found.items() if kind != "file"}
+    problems = [f"{path}: a {kind}; a release holds plain files only" for path, kind in odd.items()]
     entries = {entry.path: entry for entry in manifest.files}
     if len(entries) != len(manifest.files):
         problems.append(f"{MANIFEST}: lists a file twice")
-    problems += [f"{path}: not in the manifest" for path in sorted(found - entries.keys() - {MANIFEST})]
+    if sum(entry.size for entry in manifest.files) > LARGEST_IN_ALL:
+        return [*problems, f"{MANIFEST}: lists more than {LARGEST_IN_ALL:,} bytes; a release has fewer"]
+    new = found.keys() - entries.keys() - {MANIFEST, SIGNATURE}
+    problems += [f"{path}: not in the manifest" for path in sorted(new)]
     problems += [f"{path}: missing" for path in sorted(entries.keys() - found)]
-    for path in sorted(found & entries.keys()):
-        file, entry = folder / path, entries[path]
-        if file.is_symlink() or not file.is_file():
-            continue
-        size = file.stat().st_size
-        if size != entry.size:
-            problems.append(f"{path}: {size:,} bytes, the manifest says {entry.size:,}")
-        elif sha256_of_file(file) != entry.sha256:
-            problems.append(f"{path}: its digest does not match the manifest; it was changed")
+    for path in sorted(found.keys() & entries.keys()):
+        if found[path] == "file":
+            problems += _changes(folder / path, entries[path])
     return problems
+
+
+def digests_of(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """SHA-256 of all that a signature has to cover, by path: the manifest, and the files as it lists them."""
+    return {entry.path: entry.sha256 for entry in manifest.files} | {MANIFEST: sha256_of_file(folder / MANIFEST)}
+
+
+def _changes(file: Path, entry: FileEntry) -> Iterator[str]:
+    size = file.stat().st_size
+    wrong = too_large(entry.path, size)
+    if wrong:
+        yield f"{entry.path}: {wrong}"
+    elif size != entry.size:
+        yield f"{entry.path}: {size:,} bytes, the manifest says {entry.size:,}"
+    elif sha256_of_file(file) != entry.sha256:
+        yield f"{entry.path}: its digest does not match the manifest; it was changed"
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, str]]:
@@ -150,14 +170,18 @@ def _walk(folder: Path) -> Iterator[tuple[str, str]]:
     while waiting:
         current = waiting.pop()
         with os.scandir(current) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
+            inside = sorted(islice(entries, MOST_FILES + 1), key=lambda entry: entry.name)
             if not inside and current != folder:
                 yield current.relative_to(folder).as_posix(), "folder without a file"
             for entry in inside:
-                path = Path(entry.path).relative_to(folder).as_posix()
+                place = Path(entry.path).relative_to(folder)
+                path = place.as_posix()
                 if entry.is_symlink():
                     yield path, "link"
                 elif entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
+                    if len(place.parts) > DEEPEST:
+                        yield path, "folder too deep"
+                    else:
+                        waiting.append(Path(entry.path))
                 else:
                     yield path, "file" if entry.is_file(follow_symlinks=False) else "special file"

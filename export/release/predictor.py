@@ -24,11 +24,15 @@ CLIP_SUFFIXES = (
     ".webm",
     ".avi",
     ".ts",
+    ".mts",
+    ".m2ts",
     ".mpg",
     ".mpeg",
     ".flv",
     ".wmv",
+    ".asf",
     ".3gp",
+    ".3g2",
     ".ogv",
 )
 

@@ -22,6 +22,8 @@ from export.release.sbom import bill_of_materials, requirements, toolchain
 from export.release.sealing_inputs import POINTS, PRECISION, SealingInputs, read_sealing_inputs
 from export.scoring.parts import only_writer
 from export.scoring.runtimes import OnnxRuntime
+from export.tensorrt.report import REPORT, read_report
+from export.trust.signature import is_by, read_signature, sign_folder
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 
@@ -34,6 +36,7 @@ def seal(
     policies: Path,
     releases: Path,
     replay: Annotated[int, Field(ge=1, le=1000)] = 16,
+    sign_key: str | None = None,
 ) -> Summary:
     """Put model, thresholds and evidence into `releases/ID/`, whole or not at all.
 
@@ -46,14 +49,17 @@ def seal(
         policies: folder of the policy files that it was certified for.
         releases: folder to put the release into.
         replay: golden items whose inputs and outputs the release carries.
+        sign_key: what to sign with, as `export.trust.signature.sign_folder` takes it; None leaves it unsigned.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together.
     """
     inputs = read_sealing_inputs(model=model, calibration=calibration, golden=golden, policies=policies)
     with only_writer(releases):
-        staging = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}release-", dir=releases))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}release-", dir=releases))
         try:
+            staging = temporary / "content"
+            staging.mkdir()
             served = _write_content(staging, inputs, replay)
             manifest = make_manifest(
                 staging,
@@ -63,14 +69,17 @@ def seal(
             )
             folder = releases / manifest.release_id
             if folder.exists():
-                return _already_there(folder, served)
+                return _already_there(folder, served, sign_key)
             _write_text(staging / MANIFEST, manifest.text())
-            with atomic_folder(folder) as temporary:
-                for entry in sorted(staging.iterdir()):
-                    entry.rename(temporary / entry.name)
+            named = staging.rename(temporary / manifest.release_id)
+            if sign_key is not None:
+                sign_folder(named, sign_key)
+            with atomic_folder(folder) as whole:
+                for entry in sorted(named.iterdir()):
+                    entry.rename(whole / entry.name)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    return Summary(f"seal: release {manifest.release_id}", [folder], _lines(served, manifest))
+            shutil.rmtree(temporary, ignore_errors=True)
+    return Summary(f"seal: release {manifest.release_id}", [folder], _lines(folder, served, manifest))
 
 
 def _write_content(folder: Path, inputs: SealingInputs, replay: int) -> ServedPolicies:
@@ -88,6 +97,10 @@ def _write_content(folder: Path, inputs: SealingInputs, replay: int) -> ServedPo
     for name in ("contract.json", "preprocess.json", "reports/parity.json"):
         _copy(inputs.model.folder / name, folder / name)
     _copy(inputs.model.folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
+    report = read_report(inputs.model.folder)
+    if report:
+        of_this = report.of({PRECISION: digest}).model_dump(mode="json", by_alias=True)
+        write_json(folder / REPORT, of_this)
     _copy(inputs.calibration / POINTS, folder / "reports" / "decisions" / POINTS)
     _copy(inputs.calibration / "report" / "index.html", folder / "reports" / "decisions" / "index.html")
     write_replay(folder / "golden", OnnxRuntime(folder), decision, inputs.golden, replay)
@@ -104,10 +117,11 @@ def _sealed_record(record: ModelRecord, onnx_sha256: str) -> ModelRecord:
     return record.model_copy(update={"precisions": {PRECISION: entry}})
 
 
-def _already_there(folder: Path, served: ServedPolicies) -> Summary:
+def _already_there(folder: Path, served: ServedPolicies, sign_key: str | None) -> Summary:
     try:
         manifest = read_manifest(folder)
         changed = differences(folder, manifest)
+        signature = read_signature(folder)
     except InputError as error:
         changed = [str(error)]
     if changed:
@@ -115,20 +129,30 @@ def _already_there(folder: Path, served: ServedPolicies) -> Summary:
             f"{folder}: this release was sealed before and changed since ({changed[0]}); remove the folder, then "
             "seal again"
         )
+    written = "nothing was written"
+    if sign_key is not None and signature is None:
+        sign_folder(folder, sign_key)
+        written = "it is signed now"
+    elif sign_key is not None and signature is not None and not is_by(signature, sign_key):
+        raise InputError(
+            f"{folder}: this release was sealed before and is signed by {signature}; `setpoint sign_release` puts "
+            "another signature in its place"
+        )
     return Summary(
-        f"seal: release {manifest.release_id} was sealed before, with the same content; nothing was written",
+        f"seal: release {manifest.release_id} was sealed before, with the same content; {written}",
         [folder],
-        _lines(served, manifest),
+        _lines(folder, served, manifest),
     )
 
 
-def _lines(served: ServedPolicies, manifest: Manifest) -> list[str]:
+def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str]:
     bands = [(policy.policy_id, band) for policy in served.policies for band in policy.bands]
     certified = sum(band.status == "certified" for _, band in bands)
     size = sum(entry.size for entry in manifest.files)
     return [
         f"{len(served.policies)} policies, {certified} of {len(bands)} bands certified; the others never flag",
-        f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}; not signed",
+        f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
+        f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",
     ]
 
 

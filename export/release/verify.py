@@ -6,9 +6,11 @@ A release may come from anywhere: whatever stands in it, the answer is a list of
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import onnx
 from onnx.external_data_helper import uses_external_data
+from pydantic import Field
 
 from calibrate.looks import described_looks
 from calibrate.operating_points_file import load_operating_points
@@ -20,10 +22,15 @@ from export.graph.decision_head import DECISION_NAMES, model_digest, read_decisi
 from export.graph.parity import Parity
 from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
 from export.release.decisions import ServedPolicies, read_served_policies
-from export.release.manifest import ID_LENGTH, differences, read_manifest
+from export.release.manifest import ID_LENGTH, differences, digests_of, read_manifest
 from export.release.replay import disagreements, read_exchange, read_replay
 from export.release.sealing_inputs import POINTS, PRECISION
 from export.scoring.runtimes import OnnxRuntime
+from export.tensorrt.compatibility import Compatibility, check_compatibility
+from export.tensorrt.report import REPORT, read_report
+from export.trust.confined import confined
+from export.trust.signature import coverage_problems, read_signature
+from export.trust.trust_root import TrustRoot, read_trust_root, trust_problems
 
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 LARGEST_ONNX = 2**31
@@ -32,29 +39,46 @@ SHOWN_REASONS = 200
 Check = Callable[[Path], Iterator[str]]
 
 
-def verify(*, release: Path) -> Summary:
-    """Check a release: its bytes, its records, its graph, and its answers to the golden inputs.
+def verify(
+    *,
+    release: Path,
+    trust: Path | None = None,
+    seconds: Annotated[float, Field(gt=0)] = 300.0,
+    tensorrt: bool = True,
+) -> Summary:
+    """Check a release: its bytes, who signed it, its records, its graph, and its answers to the golden inputs.
 
-    Bytes come first; where they differ from the manifest nothing in the folder is opened any further.
+    Bytes come first, then the signature; where either is wrong nothing in the folder is opened any further. What
+    is opened is opened in a process of its own, with limits of time and memory.
 
     Args:
         release: folder of the release.
+        trust: public key, or folder of keys, that must have signed it; None takes unsigned releases too.
+        seconds: longest that reading its content and replaying its golden inputs may take, and a TensorRT engine.
+        tensorrt: offer its ONNX files to TensorRT-RTX too, where that is installed; see
+            `export.tensorrt.compatibility`.
 
     Returns:
         A summary with every reason; `ok` is False when there is any.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or no such trust root.
     """
     folder = existing_folder(release)
+    root = None if trust is None else read_trust_root(trust)
     reasons = list(_guarded("manifest", _check_bytes, folder))
     if reasons:
         reasons.append("the content was not checked, because the bytes are not those that were sealed")
     else:
-        for name, check in CHECKS.items():
-            reasons += _guarded(name, check, folder)
-            if reasons and name == "ONNX":  # nothing that follows would be told from this
-                break
+        reasons += _guarded("signature", lambda folder: _check_signature(folder, root), folder)
+        if reasons:
+            reasons.append("the content was not checked, because the signature is not what it has to be")
+    if not reasons:
+        reasons, ending = confined(lambda: _content_reasons(folder), seconds=seconds)
+        if ending:
+            reasons.append(f"the content was not checked to its end: the check {ending}")
+    offered = check_compatibility(folder, seconds=seconds) if tensorrt and not reasons else Compatibility()
+    reasons += offered.reasons
     if reasons:
         shown = [_printable(reason) for reason in reasons[:SHOWN_REASONS]]
         if len(reasons) > len(shown):
@@ -70,11 +94,29 @@ def verify(*, release: Path) -> Summary:
         [],
         [
             f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
-            f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags; not signed",
+            f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags",
+            signed_by(folder, root),
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
+            *(_printable(line) for line in offered.lines),
             *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
         ],
     )
+
+
+def signed_by(folder: Path, root: TrustRoot | None = None) -> str:
+    """Who signed a release that was checked, and whether that was asked."""
+    signature = read_signature(folder)
+    if signature is None:
+        return "not signed"
+    return f"signed by {signature}, " + (f"whom {root.path} names" if root else "not checked against a trust root")
+
+
+def _content_reasons(folder: Path) -> Iterator[str]:
+    for name, check in CHECKS.items():
+        reasons = list(_guarded(name, check, folder))
+        yield from reasons
+        if reasons and name == "ONNX":  # nothing that follows would be told from this
+            return
 
 
 def _guarded(name: str, check: Check, folder: Path) -> Iterator[str]:
@@ -101,6 +143,15 @@ def _check_bytes(folder: Path) -> Iterator[str]:
     yield from differences(folder, manifest)
 
 
+def _check_signature(folder: Path, root: TrustRoot | None) -> Iterator[str]:
+    """A signature covers this release, and nothing else; where a trust root is given, it is of somebody there."""
+    signature = read_signature(folder)
+    if signature is not None:
+        yield from coverage_problems(signature, digests_of(folder, read_manifest(folder)))
+    if root is not None:
+        yield from trust_problems(folder, signature, root)
+
+
 def _check_records(folder: Path) -> Iterator[str]:
     """Every JSON file has its schema; contract, preprocessing and tokenizer can be read."""
     model = read_model_folder(folder)
@@ -116,6 +167,10 @@ def _check_records(folder: Path) -> Iterator[str]:
         yield "policies.json: its policies, or their order, are not those of model.json"
     for problem in _against_certificates(folder, served):
         yield f"policies.json: {problem}"
+    report = read_report(folder)
+    digests = {name: entry.model_digest for name, entry in model.record.precisions.items()}
+    if report and any(digests.get(check.precision) != check.model_digest for check in report.checks):
+        yield f"{REPORT}: speaks of other models than model.json"
     bom = read_json(folder / "sbom.cdx.json")
     hashes = bom["metadata"]["component"]["hashes"]
     if bom["bomFormat"] != "CycloneDX" or hashes[0]["content"] != sha256_of_file(folder / ONNX_FILE):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import polars as pl
 from pydantic import Field
@@ -18,7 +18,7 @@ from data.tables import write_parquet
 from export.model_folder import decoder_versions
 from export.scoring.chunks import ITEM_COLUMNS, Chunk, chunk_size, cut, score_chunks
 from export.scoring.parts import Parts, only_writer, remove_parts
-from export.scoring.runtimes import Runtime, open_runtime
+from export.scoring.runtimes import Runtime, RuntimeKind, open_runtime
 
 SHOWN_REASONS = 5
 
@@ -28,8 +28,9 @@ def score(
     model: Path,
     items: list[Path] | Path,
     out: Path,
-    runtime: Literal["auto", "onnx", "torch"] = "auto",
+    runtime: RuntimeKind = "auto",
     precision: str = "fp32",
+    engines: Path = Path("engines"),
     batch_size: Annotated[int, Field(ge=1)] = 8,
     workers: Annotated[int, Field(ge=0)] = 0,
     threads: Annotated[int, Field(ge=0)] = 0,
@@ -47,6 +48,7 @@ def score(
         out: folder to write to.
         runtime: "auto" takes torch for a checkpoint and ONNX Runtime for a folder.
         precision: which ONNX file of the folder.
+        engines: of TensorRT, see `export.tensorrt.cache`.
         batch_size: most items in one batch; an item is batched with others of its shape.
         workers: threads that decode media; 0: one for each core.
         threads: threads of one operator of the model; 0 leaves the choice to the runtime.
@@ -56,7 +58,7 @@ def score(
         InputError: wrong input, too many unreadable items, or a score that is no finite number.
     """
     table = _read_all(items if isinstance(items, list) else [items])
-    engine = open_runtime(model, kind=runtime, precision=precision, threads=threads)
+    engine = open_runtime(model, kind=runtime, precision=precision, threads=threads, engines=engines)
     size = chunk_size(engine.preprocessing)
     chunks = cut(table, size)
     settings = {"batch_size": batch_size, "chunk_size": size, "threads": threads}

@@ -19,6 +19,7 @@ from export.scoring.batch import Batch
 # B batch, P policies, K bands
 
 Provider = Literal["cpu", "cuda"]
+RuntimeKind = Literal["auto", "onnx", "torch", "tensorrt"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -131,9 +132,21 @@ class TorchRuntime:
 
 
 def open_runtime(
-    model: str | Path, *, kind: Literal["auto", "onnx", "torch"] = "auto", precision: str = "fp32", threads: int = 0
+    model: str | Path,
+    *,
+    kind: RuntimeKind = "auto",
+    precision: str = "fp32",
+    threads: int = 0,
+    engines: Path = Path("engines"),
 ) -> Runtime:
-    """Open a checkpoint in torch, or a model folder or release in ONNX Runtime.
+    """Open a checkpoint in torch, or a model folder or release in ONNX Runtime or TensorRT.
+
+    Args:
+        model: the file or folder.
+        kind: "auto" takes torch for a checkpoint and ONNX Runtime for a folder.
+        precision: which ONNX file of the folder.
+        threads: threads of one operator; 0 leaves the choice to the runtime.
+        engines: TensorRT's cache.
 
     Raises:
         InputError: `model` is neither, or not what `kind` runs.
@@ -142,9 +155,13 @@ def open_runtime(
     if path.is_dir():
         if kind == "torch":
             raise InputError(f"{path}: runtime=torch needs the .ckpt file, this is a folder")
+        if kind == "tensorrt":
+            from export.tensorrt.runtime import TensorRtRuntime  # noqa: PLC0415 (its base is this module)
+
+            return TensorRtRuntime(path, precision=precision, engines=engines)
         return OnnxRuntime(path, precision=precision, threads=threads)
-    if kind == "onnx":
-        raise InputError(f"{path}: runtime=onnx needs a folder that `setpoint export` or `setpoint seal` wrote")
+    if kind in ("onnx", "tensorrt"):
+        raise InputError(f"{path}: runtime={kind} needs a folder that `setpoint export` or `setpoint seal` wrote")
     if path.suffix != ".ckpt" or not path.is_file():
         found = "this is another file" if path.is_file() else "nothing is there"
         raise InputError(f"{path}: expected a .ckpt file, or a folder that `setpoint export` wrote; {found}")

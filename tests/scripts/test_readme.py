@@ -1,9 +1,12 @@
 """Every command of the README, word for word, in a fresh folder beside the real posts."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,15 @@ def test_the_python_example_runs() -> None:
     assert names["point"].status == "certified"  # type: ignore[attr-defined]
 
 
+@contextmanager
+def in_the_background(command: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A server of the README, stopped at the end."""
+    with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=folder, env=environment) as process:
+        yield
+        process.terminate()
+        assert process.wait(60) == 0, command
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_every_command_runs_as_written(tmp_path: Path, moderation_mini: Path) -> None:
@@ -45,16 +57,21 @@ def test_every_command_runs_as_written(tmp_path: Path, moderation_mini: Path) ->
     (PROJECT / "outputs" / "cache").mkdir(parents=True, exist_ok=True)
     (workspace / "outputs" / "cache").symlink_to(PROJECT / "outputs" / "cache")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for command in commands():
-        if command.startswith("make "):
-            continue
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=workspace,
-            env={**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert (workspace / "outputs/moderation_mini/calibration/report/index.html").is_file()
+    environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
+    with ExitStack() as servers:
+        for command in commands():
+            if command.startswith("make "):
+                continue
+            if command.endswith(" &"):
+                servers.enter_context(in_the_background(command.removesuffix(" &"), workspace, environment))
+                continue
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=workspace, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    project = workspace / "outputs/moderation_mini"
+    assert (project / "calibration/report/index.html").is_file()
+    parity = json.loads((project / "model/reports/parity.json").read_text())  # of the packaged encoders
+    assert parity["max_logit_difference"] < 1e-3
+    assert parity["min_cosine"] > 0.999999
+    assert {shape["batch"] for shape in parity["shapes"]} == {1, 2, 3, 7}

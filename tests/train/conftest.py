@@ -123,7 +123,10 @@ def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(
     encoder_folder: Callable[[str], str], split_folder: Path, small: Preprocessing, tmp_path: Path
 ) -> Callable[..., dict[str, Any]]:
-    """Arguments of `train` for a run of a second; keyword arguments replace them, those of `trainer` flag by flag."""
+    """Arguments of `train` for a run of a second; keyword arguments replace them, those of `trainer` flag by flag.
+
+    The strength of the linear fit is given: a third of such a run would go into finding it.
+    """
 
     def make(tune: str = "frozen", **changes: Any) -> dict[str, Any]:
         model = ModelSettings(
@@ -138,7 +141,7 @@ def arguments(
             "out": tmp_path / "run",
             "preprocessing": small,
             "model": model,
-            "optim": OptimSettings(batch_size=8, learning_rate=1e-3),
+            "optim": OptimSettings(batch_size=8, learning_rate=1e-3, probe_strength=0.1),
             "cache_dir": tmp_path / "cache",
             **changes,
             "trainer": trainer | {"num_sanity_val_steps": 0} | changes.get("trainer", {}),

@@ -166,17 +166,18 @@ def test_submitit_launches_processes_that_run_and_fail_as_they_would_here(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("swept", [False, True])
-def test_the_command_line_starts_a_process_for_each_device(swept: bool, tiny: list[str], tmp_path: Path) -> None:
-    """Lightning starts the second one by the command of the first, which in a sweep is that of the job alone."""
+def test_each_job_of_a_sweep_starts_a_process_for_each_device(tiny: list[str], tmp_path: Path) -> None:
+    """Lightning starts the second one by the command of the first, which in a sweep is that of the job alone.
+
+    Without a sweep: tests/train/job/test_processes.py.
+    """
     given = ["train", "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", "logger=none", *tiny]
-    command = [sys.executable, "-m", "scripts.cli", *given, *(["-m", "seed=0,1"] if swept else [])]
+    command = [sys.executable, "-m", "scripts.cli", *given, "-m", "seed=0,1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("train: 1 epochs on 32 items") == (2 if swept else 1)
+    assert done.stdout.count("train: 1 epochs on 32 items") == 2
     out = tmp_path / "outputs/tiny/train"
-    runs = [out / "0", out / "1"] if swept else [out]
-    for folder in runs:
+    for folder in (out / "0", out / "1"):
         assert json.loads((folder / "metrics.json").read_text())["epochs"] == 1
         assert read_checkpoint(folder / "checkpoints/last.ckpt")["global_step"] == 2  # 32 posts, 2 x 8 a step
-    assert len(list(out.rglob("metrics.json"))) == len(runs)
+    assert len(list(out.rglob("metrics.json"))) == 2

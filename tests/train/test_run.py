@@ -1,9 +1,6 @@
 import json
 import os
-import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -106,44 +103,6 @@ def test_a_stopped_run_ends_like_one_that_was_not(
         for key, held in first["state_dict"].items():
             assert torch.equal(held, second["state_dict"][key]), key
     assert (whole["out"] / "metrics.json").read_bytes() == (stopped["out"] / "metrics.json").read_bytes()
-
-
-KILLER = """
-import os, pickle, signal, sys, time
-import torch
-from train.job.checkpoint import read_checkpoint
-from train.run import train
-
-torch.set_num_threads(1)
-given = pickle.load(open(sys.argv[1], "rb"))
-last = given["out"] / "checkpoints" / "last.ckpt"
-for kills in range(3):
-    child = os.fork()
-    if child == 0:
-        train(**given)
-        os._exit(0)
-    while (read_checkpoint(last)["epoch"] if last.exists() else -1) < kills:
-        time.sleep(0.1)
-    time.sleep(0.02 * kills)
-    os.kill(child, signal.SIGKILL)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    for name in ("best", "last"):
-        read_checkpoint(last.with_name(f"{name}.ckpt"))
-"""
-
-
-@pytest.mark.slow
-def test_kill_minus_nine_leaves_a_run_that_goes_on(arguments: Arguments, tmp_path: Path) -> None:
-    given = arguments()
-    given["trainer"]["max_epochs"] = 12
-    (tmp_path / "arguments").write_bytes(pickle.dumps(given))
-    killed = subprocess.run([sys.executable, "-c", KILLER, str(tmp_path / "arguments")], check=False, timeout=200)
-    assert killed.returncode == 0
-    assert not (given["out"] / "metrics.json").exists()
-    summary = train(**given)
-    assert any("continued from" in line for line in summary.lines)
-    assert json.loads((given["out"] / "metrics.json").read_text())["epochs"] == 12
-    load_checkpoint(checkpoint(given, "best"))
 
 
 def test_a_folder_that_is_taken_is_refused(arguments: Arguments) -> None:

@@ -142,9 +142,9 @@ def build_backbone(config: dict[str, Any]) -> Any:
         made = getattr(sys.modules[whole._model_mapping[type(settings)].__module__], wanted, None)
     if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
         raise InputError(f"this version of Transformers has no model {wanted!r}")
+    model_class: Any = made
     with _quiet():
-        build: Any = made._from_config
-        return build(settings, dtype=torch.float32)
+        return model_class._from_config(settings, dtype=torch.float32)
 
 
 def _config_of(model: Any) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import yaml
+from changed_releases import verified
 
 from data.files import read_json, write_json
-from export.release.verify import verify
 
 VOLUME = {"expected": 30.0, "low": 22.0, "high": 39.5, "slices": []}
 
@@ -21,7 +21,7 @@ def test_a_release_with_a_band_by_capacity(parts) -> None:
     )
     write_json(path, content)
     release = parts.seal().written[0]
-    assert verify(release=release).ok
+    assert verified(release).ok
     served = read_json(release / "policies.json")["policies"][1]["bands"][0]
     assert (served["threshold"], served["daily_volume"]) == (float(np.float32(0.25)), VOLUME)
     assert "| restrict | at most 40 a day |  | certified | 0.25 |" in (release / "MODEL_CARD.md").read_text()

@@ -15,12 +15,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import yaml
+from changed_releases import verified
 from safetensors.numpy import load_file
 
 from data.errors import InputError
 from data.files import read_json, write_json
 from export.graph.decision_head import load_onnx, model_digest, read_decision
-from export.release.verify import verify
 from export.scoring.runtimes import open_runtime
 
 
@@ -50,7 +50,7 @@ def test_a_release_holds_what_its_layout_says(release: Path) -> None:
     assert {entry["path"] for entry in manifest["files"]} == found - {"manifest.json"}
     assert manifest["engines"] == ["onnx/fp32"]
     assert manifest["parent"] is None
-    assert verify(release=release).ok
+    assert verified(release).ok
 
 
 def test_the_graph_holds_the_thresholds_in_the_order_of_policies_json(release: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_killed_seal_leaves_no_half_release(parts) -> None:
                 left_temporary += 1
             else:
                 assert folder.name == finished.name
-                assert verify(release=folder).ok
+                assert verified(folder).ok
                 shutil.rmtree(folder)
     assert left_temporary, "no process was killed in the middle"
     subprocess.run([sys.executable, "-c", SEAL, str(parts.root)], check=True)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed_releases import ONNX_FILE, change_json, reasons, resealed, write_onnx
+from changed_releases import ONNX_FILE, change_json, reasons, resealed, verified, write_onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import load_file, save_file
 
 from export.graph.decision_head import load_onnx, read_decision, write_decision
 from export.release.manifest import Manifest
-from export.release.verify import verify
 
 POINTS = "reports/decisions/operating_points.json"
 
@@ -131,7 +130,7 @@ def test_broken_content_under_a_manifest_made_anew_never_ends_in_a_traceback(rel
             del broken[places.randrange(len(broken)) :]
         (release / name).write_bytes(broken)
         release = resealed(release)
-        verify(release=release)
+        verified(release)
 
 
 def test_nan_answers_are_found(release: Path) -> None:

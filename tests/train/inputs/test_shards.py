@@ -64,7 +64,7 @@ def arguments(
             "out": tmp_path / "run",
             "preprocessing": small,
             "model": model,
-            "optim": OptimSettings(batch_size=4, learning_rate=1e-3, num_workers=workers),
+            "optim": OptimSettings(batch_size=4, learning_rate=1e-3, num_workers=workers, probe_strength=0.1),
             "trainer": {**TRAINER, "num_sanity_val_steps": 0},
             "cache_dir": tmp_path / "cache",
             "shards": str(packed),

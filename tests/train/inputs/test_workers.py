@@ -19,7 +19,6 @@ from data.loading import Collate, ItemDataset, Sample
 from data.preprocessing import Preprocessing
 from train.inputs.workers import dead_workers_explained, worker_settings
 from train.run import train
-from train.settings import OptimSettings
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_workers_change_nothing_but_the_time(
     digests = []
     for num_workers in (0, 2):
         given = arguments("full", out=tmp_path / str(num_workers), trainer={"max_epochs": 2})
-        given["optim"] = OptimSettings(batch_size=8, learning_rate=1e-3, num_workers=num_workers)
+        given["optim"] = given["optim"].model_copy(update={"num_workers": num_workers})
         train(**given)
         digests.append((given["out"] / "metrics.json").read_bytes())
         weights = torch.load(given["out"] / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

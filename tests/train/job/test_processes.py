@@ -6,7 +6,6 @@ their size, so weights with hardly any gradient may differ by a share of the rat
 
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -65,6 +64,7 @@ def settings(given: dict[str, Any], tune: str) -> list[str]:
         "model.fusion={width: 16, num_layers: 1, num_heads: 2, dropout: 0.0, modality_dropout: 0.0}",
         f"optim.batch_size={optim.batch_size}",
         f"optim.learning_rate={optim.learning_rate}",
+        f"optim.probe_strength={optim.probe_strength}",
         "optim.num_workers=0",
         "trainer.accelerator=cpu",
         "trainer.devices=2",
@@ -89,7 +89,12 @@ def without_dropout(given: dict[str, Any], batch_size: int) -> dict[str, Any]:
     fusion = FusionSettings(width=16, num_heads=2, dropout=0.0, modality_dropout=0.0)
     model = given["model"].model_copy(update={"fusion": fusion})
     trainer = {**given["trainer"], "max_epochs": EPOCHS}
-    return {**given, "model": model, "trainer": trainer, "optim": OptimSettings(batch_size=batch_size)}
+    return {
+        **given,
+        "model": model,
+        "trainer": trainer,
+        "optim": OptimSettings(batch_size=batch_size, probe_strength=0.1),
+    }
 
 
 def assert_alike(one: Path, two: Path, first: Path, second: Path) -> None:
@@ -111,21 +116,6 @@ def assert_alike(one: Path, two: Path, first: Path, second: Path) -> None:
         assert last[part].keys() == other[part].keys()
         for name, held in last[part].items():
             torch.testing.assert_close(other[part][name], held, atol=2e-5, rtol=1e-3, msg=name)
-
-
-def together(tmp_path: Path, *runs: Any) -> str:
-    """Each run in forks of one process, one run after the other; what they said."""
-    (tmp_path / "runs").write_bytes(pickle.dumps(runs))
-    done = subprocess.run(
-        [sys.executable, str(HERE / "drive_processes.py"), str(tmp_path / "runs")],
-        env={**os.environ, "PYTHONPATH": f"{HERE.parents[2]}:{HERE}", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-5000:]
-    return done.stderr
 
 
 @pytest.fixture
@@ -181,14 +171,14 @@ def test_ddp_and_fsdp2_with_everything_on_stop_go_on_and_end_as_one_process_does
 ) -> None:
     """Averages, unfreezing, an encoder tuned as a whole and one by adapters; and processes that die or hang."""
     monkeypatch.syspath_prepend(str(HERE))
-    from drive_processes import Run
+    from drive_processes import Run, together
 
     model = ModelSettings(
         image=ImageSettings(source=still("vit"), tune="full", unfreeze_over=0.8),
         text=TextSettings(source=still("bert"), tune="lora", unfreeze_over=0.8),
         fusion=FusionSettings(width=16, num_heads=2, dropout=0.0, modality_dropout=0.0),
     )
-    optim = OptimSettings(batch_size=8, encoder_learning_rate=1e-4, ema_decay=0.9)
+    optim = OptimSettings(batch_size=8, encoder_learning_rate=1e-4, ema_decay=0.9, probe_strength=0.1)
     one = arguments(model=model, optim=optim, split=uneven, out=tmp_path / "one", trainer={"max_epochs": EPOCHS})
 
     def watched(given: dict[str, Any], **changes: Any) -> dict[str, Any]:

@@ -1,8 +1,4 @@
-import os
-import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -110,32 +106,17 @@ def test_going_on_from_the_best_epoch_draws_as_the_run_did(
         assert torch.equal(held, second["state_dict"][key]), key
 
 
-PROCESS = """
-import pickle, sys
-import torch
-from train.run import train
-
-torch.set_num_threads(1)
-train(**pickle.load(open(sys.argv[1], "rb")))
-"""
-
-
 @pytest.mark.slow
-def test_processes_share_what_they_saw(arguments: Arguments, tmp_path: Path) -> None:
+def test_processes_share_what_they_saw(arguments: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "job"))
+    from drive_processes import Run, together
+
     given = arguments(loss=BCE(hard_negatives=30.0), trainer={"devices": 2, "strategy": "ddp", "max_epochs": 2})
     given["optim"] = given["optim"].model_copy(update={"batch_size": 4, "learning_rate": 1e-9})
     given["model"] = given["model"].model_copy(
         update={"fusion": FusionSettings(width=16, num_heads=2, dropout=0.0, modality_dropout=0.0)}
     )
-    (tmp_path / "arguments").write_bytes(pickle.dumps(given))
-    (tmp_path / "process.py").write_text(PROCESS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(
-        [*launch, str(tmp_path / "process.py"), str(tmp_path / "arguments")],
-        check=True,
-        timeout=200,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"},
-    )
+    together(tmp_path, Run(given, (0, 0)))
     held = read_checkpoint(given["out"] / "checkpoints" / "last.ckpt")[KEY]
     assert held["logits"].isfinite().all()  # each process saw half of them in the first epoch
     # The network hardly moves and drops nothing: one process sees the same logits, and draws by the same weights.

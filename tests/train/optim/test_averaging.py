@@ -23,7 +23,7 @@ from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSe
 
 Arguments = Callable[..., dict[str, Any]]
 Stopped = Callable[[int], AbstractContextManager[None]]
-OPTIM = OptimSettings(batch_size=8, learning_rate=1e-2, encoder_learning_rate=1e-3, ema_decay=0.9)
+OPTIM = OptimSettings(batch_size=8, learning_rate=1e-2, encoder_learning_rate=1e-3, ema_decay=0.9, probe_strength=0.1)
 
 
 def checkpoint(arguments: dict[str, Any], name: str = "last") -> dict[str, Any]:

