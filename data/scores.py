@@ -26,12 +26,14 @@ class ScoresMetadata(Strict):
         model_digest: digest of the exported model, or of the checkpoint; None for a foreign model.
         runtime: what computed them, e.g. onnxruntime-1.23.0-cpu-fp32; None for a foreign model.
         policy_versions: policy_id to version; empty for a foreign model.
+        settings: how it computed them, such as the size of its batches: what else the last bits hang on.
     """
 
     scale: Literal["logit", "probability"] = "logit"
     model_digest: str | None = None
     runtime: str | None = None
     policy_versions: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, int] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,17 @@ class Scores:
     metadata: ScoresMetadata
 
     def digest(self) -> str:
-        """Hex SHA-256 of ids, values and metadata, whatever file they stand in; values by their own SHA-256."""
+        """Hex SHA-256 of ids, values and whose they are, whatever file they stand in; values by their own SHA-256.
+
+        Scores that are the same are the same evidence, with whichever settings they were computed.
+        """
         values = np.ascontiguousarray(self.values, dtype="<f4")
         return sha256_of_json(
             {
                 "item_ids": self.item_ids,
                 "policy_ids": self.policy_ids,
                 "values": hashlib.sha256(values.data).hexdigest(),
-                "metadata": self.metadata.model_dump(mode="json"),
+                "metadata": self.metadata.model_dump(mode="json", exclude={"settings"}),
             }
         )
 

@@ -3,30 +3,41 @@
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import onnx
 from pydantic import Field
 
+from data.errors import InputError
 from data.files import atomic_folder, sha256_of_file, write_json
 from data.items import read_items
 from data.summary import Summary
 from export.graph.contract import Contract, contract_of
 from export.graph.decision_head import model_digest
 from export.graph.onnx_export import export_onnx, save_onnx
-from export.graph.parity import Parity, batches_of_many_shapes, measure_parity, read_samples
+from export.graph.parity import (
+    Parity,
+    Samples,
+    batches_of_items,
+    batches_of_many_shapes,
+    measure_parity,
+    read_samples,
+)
 from export.model_folder import (
     EncoderSource,
     ModelRecord,
     PolicyOutput,
     PrecisionFile,
     preprocess_content,
+    read_model_folder,
     write_tokenizer,
 )
+from export.precision.int8 import Int8, quantised
 from export.scoring.runtimes import OnnxRuntime, TorchRuntime
 from train.job.checkpoint import TrainedModel
 
 ONNX_FILE = "onnx/fp32/model.onnx"
+Precision = Literal["fp32", "int8", "int8_symmetric"]
 
 
 def export(
@@ -37,6 +48,8 @@ def export(
     parity_items: Annotated[int, Field(ge=1)] = 32,
     tolerance: Annotated[float, Field(gt=0)] = 1e-3,
     opset: Annotated[int, Field(ge=18, le=22)] = 20,
+    precisions: list[Precision] | None = None,
+    range_items: Annotated[int, Field(ge=1)] = 128,
     threads: Annotated[int, Field(ge=0)] = 0,
 ) -> Summary:
     """Write the model folder of a checkpoint: contract, preprocessing, ONNX fp32, tokenizer, parity report.
@@ -51,11 +64,14 @@ def export(
         parity_items: validation items in the parity sample.
         tolerance: largest difference of a logit between checkpoint and ONNX.
         opset: ONNX opset.
+        precisions: what to write; fp32 is always among them, and None is fp32 alone.
+        range_items: training items on which int8 measures the ranges of activations.
         threads: threads of one operator while parity is measured; 0 leaves the choice to the runtimes.
 
     Raises:
         InputError: a file is missing or wrong, the network cannot be exported, or it computes something else.
     """
+    lower = _lower_precisions(precisions)
     items_file = split / "validation" / "items.parquet"
     items = read_items(items_file)
     reference = TorchRuntime(checkpoint, threads=threads)
@@ -81,8 +97,46 @@ def export(
             tolerance=tolerance,
         )
         write_json(folder / "reports" / "parity.json", parity.model_dump(mode="json", by_alias=True))
+        lines = _lines(parity)
+        if lower:
+            training = read_samples(reference, read_items(split / "train" / "items.parquet"), range_items)
+            for precision in lower:
+                _add_int8(folder, graph, precision, training)
+                lines.append(_measure_int8(folder, precision, samples, threads))
         size = (folder / ONNX_FILE).stat().st_size
-    return Summary(f"export: model {model_digest(graph)[:12]}, {size / 1e6:.0f} MB", [out], _lines(parity))
+    return Summary(f"export: model {model_digest(graph)[:12]}, {size / 1e6:.0f} MB", [out], lines)
+
+
+def _lower_precisions(precisions: list[Precision] | None) -> list[Int8]:
+    asked = precisions or ["fp32"]
+    if "fp32" not in asked or len(set(asked)) < len(asked):
+        raise InputError(f"precisions: expected fp32 and others, each once, found {', '.join(asked)}")
+    return [each for each in get_args(Int8) if each in asked]
+
+
+def _add_int8(folder: Path, graph: onnx.ModelProto, precision: Int8, training: Samples) -> None:
+    """Write the ONNX file of a precision and name it in model.json; ranges come from training items."""
+    runtime = OnnxRuntime(folder)
+    model = quantised(graph, batches_of_items(runtime, training), precision)
+    file = f"onnx/{precision}/model.onnx"
+    save_onnx(model, folder / file)
+    entry = PrecisionFile(file=file, sha256=sha256_of_file(folder / file), model_digest=model_digest(model))
+    record = read_model_folder(folder).record
+    record = record.model_copy(update={"precisions": {**record.precisions, precision: entry}})
+    write_json(folder / "model.json", record.model_dump(mode="json", by_alias=True))
+
+
+def _measure_int8(folder: Path, precision: Int8, samples: Samples, threads: int) -> str:
+    """Record how far a precision is from fp32 on validation items: measured, and not yet a question of decisions."""
+    fp32, lower = (OnnxRuntime(folder, precision=name, threads=threads) for name in ("fp32", precision))
+    batches = batches_of_items(fp32, samples)
+    parity = measure_parity(fp32, lower, batches, items=len(samples.clips), tolerance=None)
+    write_json(folder / "reports" / f"parity-{precision}.json", parity.model_dump(mode="json", by_alias=True))
+    return (
+        f"{precision}, largest difference to fp32: {parity.max_logit_difference:.2g} in a logit, "
+        f"{parity.max_probability_difference:.2g} in a probability; score and calibrate it before you trust it, "
+        "releases hold fp32 alone"
+    )
 
 
 def _write_model(folder: Path, trained: TrainedModel, contract: Contract, graph: onnx.ModelProto) -> None:

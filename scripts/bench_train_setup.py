@@ -34,6 +34,7 @@ from train.job.preemption import StopSignals
 from train.job.trainer import build_trainer
 from train.losses.criterion import Criterion
 from train.losses.settings import BCE
+from train.monitoring.loggers import LogCurves
 from train.monitoring.monitor import ThroughputMonitor
 from train.network.assemble import Encoders, build_network, load_encoders
 from train.network.forward import evidence_of
@@ -282,7 +283,7 @@ def interleaved(subject: Subject, *, blocks: int, block: int) -> Interleaved:
                 "limit_val_batches": 0,
                 "log_every_n_steps": 10,
             },
-            callbacks=[KeepBestAndLast(out, StopSignals())],
+            callbacks=[KeepBestAndLast(out, StopSignals()), LogCurves()],
             extra_callbacks=None,
             logged=True,
             out=out,

@@ -57,6 +57,7 @@ VERBS: dict[str, list[Verb]] = {
         Verb("seal", "put model, thresholds and evidence into one release", "export.release.seal:seal"),
         Verb("sign_release", "vouch for a release that verifies, with a key", "export.release.sign:sign_release"),
         Verb("verify", "check a release: every byte, every decision", "export.release.verify:verify"),
+        Verb("bench", "how fast a release answers on this machine: a page and JSON", "export.bench.run:bench"),
         Verb("engine", "build TensorRT engines, or list what TensorRT does not take", "export.tensorrt.run:engine"),
         Verb("serve", "answer the Open Inference Protocol over HTTP, in batches", "export.serving.run:serve"),
         Verb("triton", "write a release as a model repository of Triton", "export.triton.run:triton"),

@@ -41,7 +41,7 @@ class Parity(Strict):
 
     Attributes:
         items: real items that the inputs were made of.
-        tolerance: largest logit difference that was allowed.
+        tolerance: largest logit difference that was allowed; None where it was measured only.
         min_cosine: of the logits of one item; -1 to 1.
     """
 
@@ -49,7 +49,7 @@ class Parity(Strict):
     reference: str
     exported: str
     items: int
-    tolerance: float
+    tolerance: float | None
     max_logit_difference: float
     max_probability_difference: float
     min_cosine: float
@@ -90,15 +90,20 @@ def read_samples(runtime: Runtime, items: pl.DataFrame, count: int) -> Samples:
     return Samples(clips, texts)
 
 
+def batches_of_items(runtime: Runtime, samples: Samples) -> Iterator[Batch]:
+    """The samples as they are, a few at a time."""
+    size = max(BATCH_SIZES)
+    for first in range(0, len(samples.clips), size):
+        rows = range(first, min(first + size, len(samples.clips)))
+        yield _batch(runtime, [samples.clips[row] for row in rows], [samples.texts[row] for row in rows])
+
+
 def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch]:
     """The samples as they are, then recombined: batches of 1, 2, 3 and 7, few and many frames, short and long
     texts and sounds, and rows without visual, without text, without sound and without any.
     """
     settings = runtime.preprocessing
-    size = max(BATCH_SIZES)
-    for first in range(0, len(samples.clips), size):
-        rows = range(first, min(first + size, len(samples.clips)))
-        yield _batch(runtime, [samples.clips[row] for row in rows], [samples.texts[row] for row in rows])
+    yield from batches_of_items(runtime, samples)
     sounds = _sounds(runtime, samples)
     everything = " ".join(text for text in samples.texts if text) or "no item has a text"
     frame_counts = sorted({1, min(2, settings.num_frames), settings.num_frames})
@@ -123,12 +128,12 @@ def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch
 
 
 def measure_parity(
-    reference: Runtime, exported: Runtime, batches: Iterable[Batch], *, items: int, tolerance: float
+    reference: Runtime, exported: Runtime, batches: Iterable[Batch], *, items: int, tolerance: float | None
 ) -> Parity:
     """Run both on all batches.
 
     Raises:
-        InputError: some logit differs by more than `tolerance`, or is no finite number.
+        InputError: some logit differs by more than `tolerance` (None: by any number), or is no finite number.
     """
     shapes = [_compare(reference.run(batch), _run(exported, batch), batch) for batch in batches]
     worst = max(shapes, key=lambda shape: shape.max_logit_difference)
@@ -143,7 +148,9 @@ def measure_parity(
         min_cosine=min(shape.min_cosine for shape in shapes),
         shapes=shapes,
     )
-    if worst.max_logit_difference > tolerance:
+    if tolerance is None and worst.max_logit_difference == np.finfo(np.float64).max:
+        raise InputError(f"{exported.name} gives logits that are no finite numbers; nothing was written")
+    if tolerance is not None and worst.max_logit_difference > tolerance:
         raise InputError(
             f"the exported model differs from the checkpoint by {worst.max_logit_difference:.3g} in a logit "
             f"(batch {worst.batch}, {worst.frames} frames, {worst.tokens} tokens; cosine {worst.min_cosine:.4f}), "

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import Field
@@ -16,9 +17,11 @@ from data.scores import Scores, ScoresMetadata, write_scores
 from data.summary import Summary
 from data.tables import write_parquet
 from export.model_folder import decoder_versions
-from export.scoring.chunks import ITEM_COLUMNS, Chunk, chunk_size, cut, score_chunks
+from export.scoring.chunks import ITEM_COLUMNS, Chunk, chunk_size, cut
 from export.scoring.parts import Parts, only_writer, remove_parts
-from export.scoring.runtimes import Runtime, RuntimeKind, open_runtime
+from export.scoring.pipeline import score_chunks
+from export.scoring.runtimes import OnnxRuntime, Runtime, RuntimeKind, open_runtime
+from export.scoring.tuning import Option, Tuner
 
 SHOWN_REASONS = 5
 
@@ -31,9 +34,11 @@ def score(
     runtime: RuntimeKind = "auto",
     precision: str = "fp32",
     engines: Path = Path("engines"),
-    batch_size: Annotated[int, Field(ge=1)] = 8,
+    batch_size: Annotated[int, Field(ge=1)] = 4,
     workers: Annotated[int, Field(ge=0)] = 0,
     threads: Annotated[int, Field(ge=0)] = 0,
+    tune: Literal["auto", "off"] = "auto",
+    cache_dir: Path = Path("outputs/cache"),
     max_unreadable_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05,
 ) -> Summary:
     """Score items with a checkpoint, a model folder or a release.
@@ -50,21 +55,51 @@ def score(
         precision: which ONNX file of the folder.
         engines: of TensorRT, see `export.tensorrt.cache`.
         batch_size: most items in one batch; an item is batched with others of its shape.
-        workers: threads that decode media; 0: one for each core.
-        threads: threads of one operator of the model; 0 leaves the choice to the runtime.
+        workers: threads that decode media and run the model; 0: one for each core.
+        threads: threads of one operator of the model; 0: of ONNX Runtime those that `tune` finds best, else one,
+            with a batch on each core; torch takes all cores for one batch.
+        tune: "auto" finds out, once and before a long run, how ONNX Runtime scores fastest on this machine with this
+            model, without changing a bit of the scores; see `export.scoring.tuning`.
+        cache_dir: where that is kept.
         max_unreadable_fraction: more unreadable items than this share are an error.
 
     Raises:
         InputError: wrong input, too many unreadable items, or a score that is no finite number.
     """
     table = _read_all(items if isinstance(items, list) else [items])
+    one_batch_a_core = threads == 0 and Path(model).is_dir() and runtime != "tensorrt"
+    threads = 1 if one_batch_a_core else threads
     engine = open_runtime(model, kind=runtime, precision=precision, threads=threads, engines=engines)
+    tuning = None
+    if tune == "auto" and one_batch_a_core and isinstance(engine, OnnxRuntime):
+
+        def reopen(option: Option) -> OnnxRuntime:
+            return OnnxRuntime(model, precision=precision, **option.model_dump(exclude={"batch_size"}))
+
+        tuning = Tuner(reopen, engine, batch_size, workers, cache_dir).find(table)
+        if tuning is not None and tuning.chosen != tuning.default:
+            engine = reopen(tuning.chosen.option)
+    summary = score_items(
+        engine,
+        table,
+        out=out,
+        batch_size=batch_size,
+        workers=workers,
+        max_unreadable_fraction=max_unreadable_fraction,
+    )
+    return replace(summary, lines=[*summary.lines, *(tuning.lines() if tuning else [])])
+
+
+def score_items(
+    engine: Runtime, table: pl.DataFrame, *, out: Path, batch_size: int, workers: int, max_unreadable_fraction: float
+) -> Summary:
+    """`score` with an open runtime and a table that was read before."""
     size = chunk_size(engine.preprocessing)
     chunks = cut(table, size)
-    settings = {"batch_size": batch_size, "chunk_size": size, "threads": threads}
+    settings = {"batch_size": batch_size, "threads": engine.threads}
     quarantine = _Quarantine(total=len(table), max_fraction=max_unreadable_fraction)
     with only_writer(out):
-        parts = Parts(out, _fingerprint(engine, table, settings))
+        parts = Parts(out, _fingerprint(engine, table, {**settings, "chunk_size": size}))
         paths = {chunk.index: path for chunk in chunks if (path := parts.find(chunk.index, chunk.media))}
         todo = [chunk for chunk in chunks if chunk.index not in paths]
 
@@ -84,7 +119,7 @@ def score(
         num_todo = sum(len(chunk.items) for chunk in todo)
         for _ in tracked(finished(), "score", total=num_todo):
             pass
-        written = _merge([paths[chunk.index] for chunk in chunks], engine, out)
+        written = _merge([paths[chunk.index] for chunk in chunks], engine, settings, out)
         remove_parts(out)
     resumed = len(table) - num_todo
     return Summary(
@@ -127,14 +162,17 @@ class _Quarantine:
         return [*self.first[:SHOWN_REASONS], *([f"… and {more:,} more"] if more > 0 else [])]
 
 
-def _merge(paths: list[Path], engine: Runtime, out: Path) -> list[Path]:
+def _merge(paths: list[Path], engine: Runtime, settings: dict[str, int], out: Path) -> list[Path]:
     table = pl.concat([pl.read_parquet(path) for path in paths])
     failures, scores = out / "failures.parquet", out / "scores.parquet"
     unread = pl.col("reason").is_not_null()
     write_parquet(table.filter(unread).select("item_id", "file", "reason"), failures)
     read = table.filter(~unread)
     metadata = ScoresMetadata(
-        model_digest=engine.model_digest, runtime=engine.name, policy_versions=engine.policy_versions
+        model_digest=engine.model_digest,
+        runtime=engine.name,
+        policy_versions=engine.policy_versions,
+        settings=settings,
     )
     policy_ids = list(engine.policy_versions)
     write_scores(scores, Scores(read["item_id"].to_list(), policy_ids, read["logits"].to_numpy(), metadata))

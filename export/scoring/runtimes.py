@@ -19,6 +19,12 @@ from export.scoring.batch import Batch
 # B batch, P policies, K bands
 
 Provider = Literal["cpu", "cuda"]
+Optimization = Literal["all", "extended", "basic"]
+LEVELS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+}
 RuntimeKind = Literal["auto", "onnx", "torch", "tensorrt"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -39,9 +45,14 @@ class Outputs:
 
 
 class Runtime(Protocol):
-    """A model ready to run, and what its callers must know to prepare its inputs and to label its outputs."""
+    """A model ready to run, and what its callers must know to prepare its inputs and to label its outputs.
+
+    Attributes:
+        threads: that one batch keeps busy; 0: all cores.
+    """
 
     name: str
+    threads: int
     model_digest: str
     policy_versions: dict[str, str]
     preprocessing: Preprocessing
@@ -61,6 +72,8 @@ class OnnxRuntime:
         precision: which of its ONNX files.
         provider: where to run; there is no silent fallback to another.
         threads: threads for one operator; 0 leaves the choice to ONNX Runtime.
+        spinning: see `open_session`.
+        optimization: likewise.
 
     Raises:
         InputError: a file is missing, changed, or not what the contract says; the provider is not there.
@@ -73,6 +86,8 @@ class OnnxRuntime:
         precision: str = "fp32",
         provider: Provider = "cpu",
         threads: int = 0,
+        spinning: bool = False,
+        optimization: Optimization = "all",
     ) -> None:
         folder = model if isinstance(model, ModelFolder) else read_model_folder(model)
         path = folder.onnx_file(precision)
@@ -87,7 +102,10 @@ class OnnxRuntime:
         self.preprocessing = folder.preprocessing
         self.tokenizer = folder.tokenizer()
         self.pad_token_id = pad_token_id(self.tokenizer)
-        self.session = open_session(path, provider=provider, threads=threads)
+        self.session = open_session(
+            path, provider=provider, threads=threads, spinning=spinning, optimization=optimization
+        )
+        self.threads = threads if provider == "cpu" else 0
         self.name = f"onnxruntime-{onnxruntime.__version__}-{provider}-{precision}"
 
     def run(self, batch: Batch) -> Outputs:
@@ -114,6 +132,7 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         self.trained = load_checkpoint(checkpoint)
+        self.threads = 0  # torch's threads are the process's: one batch at a time
         self.model_digest = self.trained.digest
         self.policy_versions = {policy.policy_id: policy.version for policy in self.trained.policies}
         self.preprocessing = self.trained.preprocessing
@@ -170,8 +189,23 @@ def open_runtime(
     return TorchRuntime(path, threads=threads)
 
 
-def open_session(path: str | Path, *, provider: Provider = "cpu", threads: int = 0) -> onnxruntime.InferenceSession:
+def open_session(
+    path: str | Path,
+    *,
+    provider: Provider = "cpu",
+    threads: int = 0,
+    spinning: bool = False,
+    optimization: Optimization = "all",
+) -> onnxruntime.InferenceSession:
     """Open an ONNX file with one provider, repeatable results and no fallback.
+
+    Args:
+        path: the ONNX file.
+        provider: where to run.
+        threads: of one operator; 0 leaves the choice to ONNX Runtime. One thread is that of the caller, and several
+            callers may run at once.
+        spinning: whether threads that wait keep their core busy: sooner back, at the cost of what else runs there.
+        optimization: of the graph, as it is loaded; each level has its own last bits.
 
     Raises:
         InputError: this ONNX Runtime has no such provider, or it cannot take the model.
@@ -184,8 +218,8 @@ def open_session(path: str | Path, *, provider: Provider = "cpu", threads: int =
     options.intra_op_num_threads = threads
     options.use_deterministic_compute = True
     options.log_severity_level = 3
-    # Waiting threads would spin on cores that decode media.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.graph_optimization_level = LEVELS[optimization]
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     if provider != "cpu":
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:

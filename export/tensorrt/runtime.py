@@ -66,6 +66,7 @@ class TensorRtRuntime:
         self.tokenizer = folder.tokenizer()
         self.pad_token_id = pad_token_id(self.tokenizer)
         self.name = f"{chosen.name}-{chosen.version}-sm{capability.replace('.', '')}-{precision}"
+        self.threads = 0  # the GPU takes one batch at a time
         self._device = _Device(chosen, built)
 
     def run(self, batch: Batch) -> Outputs:

@@ -1,6 +1,7 @@
 """The verb `export`: a folder whose ONNX computes what the checkpoint does, and tells no more than it must."""
 
 import getpass
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,20 @@ def test_parity_was_measured_at_many_shapes(model: Path) -> None:
     assert max(shape["tokens"] for shape in parity["shapes"]) == 16
     assert parity["reference"].startswith("torch-")
     assert parity["exported"].startswith("onnxruntime-")
+
+
+def test_int8_is_a_model_of_its_own_beside_fp32(checkpoint: Path, split: Path, write_posts, tmp_path: Path) -> None:
+    shutil.copytree(split, tmp_path / "split")
+    write_posts(tmp_path / "split" / "train", 10)
+    precisions = ["fp32", "int8"]
+    export(checkpoint=checkpoint, split=tmp_path / "split", out=tmp_path / "model", precisions=precisions)
+    record = read_model_folder(tmp_path / "model").record
+    assert list(record.precisions) == precisions
+    assert record.precisions["int8"].model_digest != record.model_digest
+    parity = read_json(tmp_path / "model" / "reports" / "parity-int8.json")
+    assert parity["max_logit_difference"] > 0
+    assert parity["tolerance"] is None
+    assert OnnxRuntime(tmp_path / "model", precision="int8").name.endswith("-cpu-int8")
 
 
 def test_both_runtimes_score_alike(model: Path, checkpoint: Path, split: Path, tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ in train.optim.
 Shapes: B batch, T frames, P policies, D features.
 """
 
+import inspect
 import math
+from functools import lru_cache
 from typing import Any
 
 import lightning
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -18,11 +21,13 @@ from torch import Tensor
 from data.errors import InputError
 from data.loading import Batch
 from train.job.checkpoint import KEY, NETWORK
+from train.job.idle_hooks import leave_out_idle_hooks
 from train.job.processes import gathered
 from train.losses.criterion import Criterion
 from train.monitoring.metrics import PolicyMetrics, mean_average_precision, policy_metrics
 from train.network.classifier import MultimodalClassifier
 from train.network.forward import evidence_of
+from train.network.precision import without_autocast
 from train.optim.accumulation import AccumulatedLabels
 from train.optim.optimiser import Optimisation, adamw, parameter_groups, warmup_and_cosine, with_empty_state
 from train.optim.sharding import shard
@@ -71,14 +76,19 @@ class PolicyClassifier(lightning.LightningModule):
     def logits(self, batch: Batch) -> Tensor:
         """Logits [B, P]: encoders in the trainer's precision, the rest in float32."""
         evidence = evidence_of(batch, self.network)
-        with torch.autocast(self.device.type, enabled=False):
+        with without_autocast(self.device.type):
             return self.network.fuse(evidence)
+
+    def on_train_start(self) -> None:
+        """All callbacks are there."""
+        leave_out_idle_hooks(self.trainer, self)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout of a batch hangs on its place alone: a resumed run goes on as if it had not been killed."""
         del batch
-        sequence = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
-        seed_device(self.device, int(sequence.generate_state(1)[0]))
+        num_batches = int(self.trainer.num_training_batches)
+        seeds = batch_seeds(self.seed, self.current_epoch, self.global_rank, num_batches)
+        seed_device(self.device, int(seeds[batch_idx]))
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of a batch, over the labels that all processes know; and its logits, for who keeps them."""
@@ -89,7 +99,9 @@ class PolicyClassifier(lightning.LightningModule):
             torch.distributed.all_reduce(num_labels)  # a sum; Lightning's would make all processes wait first
         loss = summed.mean(num_labels=num_labels, world_size=self.trainer.world_size)
         if self._is_logged():
-            self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+            # For a bar Lightning would fetch the value at each step, also where there is none.
+            bar = self.trainer.progress_bar_callback is not None
+            self.log("train/loss", loss, prog_bar=bar, batch_size=len(batch.labels))
         if self.trainer.accumulate_grad_batches > 1:
             loss = self.accumulated.weigh(loss, num_labels)
         return {"loss": loss, "logits": logits_BP.detach()}
@@ -97,7 +109,8 @@ class PolicyClassifier(lightning.LightningModule):
     def _is_logged(self) -> bool:
         """Whether Lightning hands this step's values to a logger: recording the others costs as much as a layer."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return self.global_step == 0 or (self.global_step + 1) % max(1, every) == 0
+        step = self.global_step
+        return step == 0 or (step + 1) % max(1, every) == 0
 
     def validation_step(self, batch: Batch) -> None:
         """Keep logits and labels for the end of the epoch."""
@@ -141,8 +154,10 @@ class PolicyClassifier(lightning.LightningModule):
 
         bfloat16 scales none.
         """
+        if gradient_clip_val is None:
+            return
         plugin = self.trainer.precision_plugin
-        if gradient_clip_val is None or not isinstance(plugin, MixedPrecision) or plugin.scaler is not None:
+        if not isinstance(plugin, MixedPrecision) or plugin.scaler is not None:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         else:
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
@@ -172,13 +187,15 @@ class PolicyClassifier(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave what is still frozen out of clipping and step; count labels alike over accumulated batches."""
         del optimizer
-        self.accumulated.rescale(self.parameters(), num_batches=self.trainer.accumulate_grad_batches)
-        drop_gradients(self.frozen, done=self.global_step / self.total_steps)
+        if self.trainer.accumulate_grad_batches > 1:
+            self.accumulated.rescale(self.parameters(), num_batches=self.trainer.accumulate_grad_batches)
+        if self.frozen:
+            drop_gradients(self.frozen, done=self.global_step / self.total_steps)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch."""
+        """Move a batch; it is made on the CPU."""
         del dataloader_idx
-        return batch.to(device)
+        return batch if device.type == "cpu" else batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the record, leave out the weights that come from the encoders' sources."""
@@ -190,6 +207,26 @@ class PolicyClassifier(lightning.LightningModule):
     def stored_names(self) -> frozenset[str]:
         """Names of the weights that a checkpoint of this job holds."""
         return frozenset(self.state_dict()) - self.unstored
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute. Forty times a step it is the name of the hook that runs, and nn.Module's way is long."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+
+# Lightning asks for it at each step, and Python would work it out each time.
+PolicyClassifier.training_step.__signature__ = inspect.signature(PolicyClassifier.training_step)  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=1)
+def batch_seeds(seed: int, epoch: int, rank: int, num_batches: int) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Seeds of an epoch's batches on a process. The first ones do not hang on how many there are.
+
+    They are drawn together: a `SeedSequence` for each would cost as much as one for all.
+    """
+    return np.random.SeedSequence([seed, epoch, rank]).generate_state(num_batches)
 
 
 def seed_device(device: torch.device, seed: int) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.profilers import PassThroughProfiler
 
 from data.errors import InputError
 from train.job.checkpoint import AtomicCheckpointIO
+from train.job.idle_hooks import NoProfiler
 from train.job.processes import connect
 from train.job.targets import Target, make
 from train.monitoring.loggers import needs_logger
@@ -64,6 +66,8 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(out),
     )
+    if type(made.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+        made.profiler = NoProfiler()  # type: ignore[attr-defined]
     connect(made)
     return made
 

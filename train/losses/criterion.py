@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from train.losses.functions import LabelLoss, asymmetric, bce, class_balanced, effective_number_weights, focal
 from train.losses.settings import AnyLoss, Asymmetric, ClassBalanced, Focal
 from train.losses.unknowns import Targets, masked, negative_by_prior
+from train.network.precision import without_autocast
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def loss_sum(loss: LabelLoss, logits_BP: Tensor, targets: Targets) -> LossSum:
     Logits without a part are replaced before the loss: whatever they are, their gradient is +0.
     """
     parts_BP = targets.weights > 0
-    with torch.autocast(logits_BP.device.type, enabled=False):
+    with without_autocast(logits_BP.device.type):
         loss_BP = loss(torch.where(parts_BP, logits_BP.float(), 0.0), targets.values)
         total = torch.where(parts_BP, targets.weights * loss_BP, 0.0).sum()
     return LossSum(total, parts_BP.sum().float())

@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -23,10 +24,10 @@ from train.monitoring.throughput import NOTHING, StarvationWatch, Step, shares_o
 
 SCHEMA = "setpoint/train_throughput/v1"
 COUNTED_STEP = 1  # whose FLOPs are counted: not the first, which warms up
+SETTLED_STEPS = 10  # measured moments that are added up together: one by one they would cost as much as a layer
 
 
-@dataclass(frozen=True)
-class _Moments:
+class _Moments(NamedTuple):
     """Of one step: the end of the step before, the batch's arrival, the end."""
 
     before: Any
@@ -71,7 +72,7 @@ class ThroughputMonitor(Callback):
         self._pending: deque[_Moments] = deque()
         self._counter: StepFlops | None = None
         self._mark: Any = None
-        self._is_first, self._seen = True, 0
+        self._is_first, self._seen, self._logged_step = True, 0, 0
 
     def watch(self, trainer: lightning.Trainer) -> None:
         """Join a trainer, whose own order of callbacks knows no first and last."""
@@ -89,7 +90,7 @@ class ThroughputMonitor(Callback):
             self.clock = GpuClock()
             device_name = torch.cuda.get_device_name(pl_module.device)
             self.peak = peak_flops(device_name, number_format(str(trainer.precision)))
-        self.first_step = trainer.global_step
+        self.first_step = self._logged_step = trainer.global_step
         self._began, self._batches_before = time.perf_counter(), trainer.fit_loop.total_batch_idx + 1
         _log(trainer, self.counts)
 
@@ -120,7 +121,7 @@ class ThroughputMonitor(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """The step is over."""
+        """The step is over: note when, and add up now and then."""
         del pl_module, outputs, batch_idx
         items = len(batch.labels)
         end = self.clock.now()
@@ -132,11 +133,14 @@ class ThroughputMonitor(Callback):
             self._pending.append(moments)
         self._seen += 1
         self._mark, self._is_first = end, False
-        self._settle()
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.since_log.steps and every and trainer.global_step % every == 0:
+        step = trainer.global_step
+        is_logged = bool(every) and step % every == 0 and step != self._logged_step
+        if is_logged or len(self._pending) >= SETTLED_STEPS:
+            self._settle()
+        if is_logged and self.since_log.steps:
             _log(trainer, {f"throughput/{name}": value for name, value in self._figures(trainer).items()})
-            self.since_log = NOTHING
+            self.since_log, self._logged_step = NOTHING, step
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Count what the GPU had still to do."""
@@ -159,19 +163,25 @@ class ThroughputMonitor(Callback):
 
     def _settle(self) -> None:
         """Take the measurements whose moments have passed."""
+        passed = []
         while self._pending and self.clock.passed(self._pending[0].end):
-            one = self._pending.popleft()
-            step = Step(
-                one.items,
-                self.clock.seconds(one.before, one.end),
-                self.clock.seconds(one.before, one.arrived),
-                one.decoding,
-            )
-            self.total, self.since_log = self.total + step, self.since_log + step
-            # At the start of an epoch workers fill their queues: no more of them would change that.
-            warning = None if one.is_first else self.starvation.add(step)
-            if warning is not None:
-                _say(warning)
+            passed.append(self._pending.popleft())
+        steps = self._sum_of(passed)
+        self.total, self.since_log = self.total + steps, self.since_log + steps
+        # At the start of an epoch workers fill their queues: no more of them would change that.
+        warning = self.starvation.add(self._sum_of([one for one in passed if not one.is_first]))
+        if warning is not None:
+            _say(warning)
+
+    def _sum_of(self, moments: Sequence[_Moments]) -> Step:
+        seconds = self.clock.seconds
+        return Step(
+            sum(one.items for one in moments),
+            sum(seconds(one.before, one.end) for one in moments),
+            sum(seconds(one.before, one.arrived) for one in moments),
+            sum(one.decoding for one in moments),
+            len(moments),
+        )
 
     def _figures(self, trainer: lightning.Trainer) -> dict[str, float]:
         left = self.seconds_left(trainer)

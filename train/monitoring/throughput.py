@@ -1,7 +1,5 @@
 """Where the time of training steps goes: sums over steps, their shares, and whether the loader starves the step."""
 
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 STARVED_SHARE = 0.3  # of the time; waiting more than this is worth a person's attention
@@ -71,7 +69,7 @@ def shares_of(step: Step, num_workers: int) -> Shares:
 
 
 class StarvationWatch:
-    """Says once when the last steps spent more of their time waiting than `STARVED_SHARE`.
+    """Says once when `WATCHED_STEPS` steps or more spent more of their time waiting than `STARVED_SHARE`.
 
     Args:
         num_workers: of the loader.
@@ -80,25 +78,25 @@ class StarvationWatch:
 
     def __init__(self, *, num_workers: int, num_cores: int) -> None:
         self.num_workers, self.num_cores = num_workers, num_cores
-        self.last: deque[Step] = deque(maxlen=WATCHED_STEPS)
+        self.seen = NOTHING
         self.has_spoken = False
 
-    def add(self, step: Step) -> str | None:
-        """Take note of a step.
+    def add(self, steps: Step) -> str | None:
+        """Take note of a step, or of several.
 
         Returns:
-            The warning, at the first step where there is one.
+            The warning, at the first steps where there is one.
         """
-        self.last.append(step)
-        if self.has_spoken or len(self.last) < WATCHED_STEPS:
+        self.seen += steps
+        if self.has_spoken or self.seen.steps < WATCHED_STEPS:
             return None
-        total = total_of(self.last)
+        total, self.seen = self.seen, NOTHING
         if total.waited <= STARVED_SHARE * total.seconds:
             return None
         self.has_spoken = True
         decode = shares_of(total, self.num_workers).decode
         return (
-            f"train: {total.waited / total.seconds:.0%} of the last {WATCHED_STEPS} steps' time went into waiting "
+            f"train: {total.waited / total.seconds:.0%} of the last {total.steps} steps' time went into waiting "
             f"for data ({decode:.0%} for decoding); {self._advice(total)}"
         )
 
@@ -111,8 +109,3 @@ class StarvationWatch:
             f"optim.num_workers={self.num_workers} keeps all {self.num_cores} cores busy: lower "
             "data.preprocessing.num_frames, height or width, or freeze the encoders (model=frozen)"
         )
-
-
-def total_of(steps: Iterable[Step]) -> Step:
-    """The sum of steps."""
-    return sum(steps, NOTHING)

@@ -79,7 +79,7 @@ def scored(items: Path, untouched_release: Path, tmp_path_factory: pytest.TempPa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "LARGEST_CHUNK", 1)  # one item at a time, in their order
         patch.setattr(OnnxRuntime, "run", lambda self, batch: (given.append(batch), run(self, batch))[1])
-        score(model=untouched_release, items=items, out=out, max_unreadable_fraction=0.2)
+        score(model=untouched_release, items=items, out=out, max_unreadable_fraction=0.2, workers=1)
     read = pl.read_parquet(out / "scores.parquet")["item_id"].to_list()
     reasons = dict(pl.read_parquet(out / "failures.parquet").select("item_id", "reason").iter_rows())
     tensors = [{name: getattr(batch, name)[0] for name in NAMES} for batch in given]

@@ -5,6 +5,7 @@ Some graphs hold several families at once: an export costs seconds.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import onnx
 import pytest
@@ -14,7 +15,9 @@ from tiny_encoders import MAKERS
 from data.policy import Policy
 from data.preprocessing import Preprocessing
 from export.graph.contract import Contract, contract_of
-from export.graph.onnx_export import export_onnx, save_onnx
+from export.graph.onnx_export import example_inputs, export_onnx, save_onnx
+from export.precision.int8 import Int8, quantised
+from export.scoring.batch import Batch
 from export.tensorrt.build import build_apart
 from export.tensorrt.library import PORTABLE, Library
 from export.tensorrt.outcome import Outcome
@@ -106,13 +109,20 @@ def test_every_family_is_built(
     rtx: Library, name: str, export_of: Export, table: dict[str, dict[str, Outcome]], tmp_path: Path
 ) -> None:
     graph, contract, seen = export_of(name)
-    save_onnx(graph, tmp_path / "fp32.onnx")
-    request = BuildRequest(
-        onnx=str(tmp_path / "fp32.onnx"),
-        library=rtx.name,
-        target=PORTABLE,
-        shapes=profile_of(seen, batch=(1, 2, 8)).shapes(contract),
-    )
-    outcome = build_apart(request)
-    table.setdefault(name, {})["fp32"] = outcome
-    assert outcome.built, outcome.refusals
+    example = Batch(**{name: tensor.numpy() for name, tensor in example_inputs(contract).items()})
+    kinds = {"fp32": graph, **{kind: quantised(graph, [example], kind) for kind in get_args(Int8)}}
+    outcomes = table.setdefault(name, {})
+    for precision, model in kinds.items():
+        save_onnx(model, tmp_path / "model.onnx")
+        request = BuildRequest(
+            onnx=str(tmp_path / "model.onnx"),
+            library=rtx.name,
+            target=PORTABLE,
+            shapes=profile_of(seen, batch=(1, 2, 8)).shapes(contract),
+        )
+        outcomes[precision] = build_apart(request)
+    assert outcomes["fp32"].built, outcomes["fp32"].refusals
+    assert outcomes["int8_symmetric"].built, outcomes["int8_symmetric"].refusals
+    # Activations with a zero point are for CPUs.
+    assert outcomes["int8"].stage == "parsing"
+    assert {refusal.operator for refusal in outcomes["int8"].refusals} <= {"QuantizeLinear", "DequantizeLinear"}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.monitoring.throughput import NOTHING, WATCHED_STEPS, StarvationWatch, Step, shares_of, total_of
+from train.monitoring.throughput import NOTHING, WATCHED_STEPS, StarvationWatch, Step, shares_of
 
 durations = st.floats(0, 1e4, allow_nan=False)
 
@@ -21,9 +21,8 @@ def test_what_workers_decode_beside_the_step_is_no_waiting() -> None:
 
 
 def test_steps_add_up() -> None:
-    total = total_of([Step(8, 1.0, 0.25, 0.5), Step(4, 2.0, 0.5, 0.5)])
+    total = NOTHING + Step(8, 1.0, 0.25, 0.5) + Step(4, 2.0, 0.5, 0.5)
     assert total == Step(12, 3.0, 0.75, 1.0, steps=2)
-    assert total_of([]) == NOTHING
 
 
 def watched(step: Step, *, num_workers: int, times: int = WATCHED_STEPS) -> list[str]:
@@ -45,6 +44,16 @@ def test_the_advice_is_one_that_helps() -> None:
     assert "keeps all 4 cores busy: lower data.preprocessing" in busy
     (cached,) = watched(Step(8, seconds=1.0, waited=0.6, decoding=0.0), num_workers=0)
     assert "num_workers" not in cached
+
+
+def test_steps_that_come_together_are_watched_as_one_by_one() -> None:
+    watch = StarvationWatch(num_workers=2, num_cores=4)
+    assert watch.add(Step(160, seconds=20.0, waited=12.0, decoding=40.0, steps=20)) is None
+    warning = watch.add(Step(240, seconds=30.0, waited=3.0, decoding=60.0, steps=30))
+    assert warning is None  # three tenths: as much as may be
+    warning = watch.add(Step(400, seconds=50.0, waited=30.0, decoding=100.0, steps=60))
+    assert warning is not None
+    assert "60% of the last 60 steps' time" in warning  # the fifty before were judged already
 
 
 def test_a_fed_step_is_not_warned_about() -> None:

@@ -1,0 +1,1 @@
+"""How fast a release answers on the machine that it is measured on."""
