@@ -1,4 +1,4 @@
-"""How fast a run trains and what it waits for: measured at each step, logged with the loss, summed up at the end.
+"""How fast a run trains and what it waits for: measured at each step, logged with its loss, summed up at the end.
 
 Times are of the wall clock: they go to loggers and `throughput.json`, never into metrics.json or a checkpoint. What
 they mean is in train.monitoring.throughput.
@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from data.loading import Batch
+from train.job.module import LOSS
 from train.monitoring.clocks import GpuClock, WallClock
 from train.monitoring.flops import StepFlops, number_format, peak_flops
 from train.monitoring.throughput import NOTHING, StarvationWatch, Step, shares_of
@@ -122,7 +123,7 @@ class ThroughputMonitor(Callback):
         batch_idx: int,
     ) -> None:
         """The step is over: note when, and add up now and then."""
-        del pl_module, outputs, batch_idx
+        del pl_module, batch_idx
         items = len(batch.labels)
         end = self.clock.now()
         if self._counter is not None:
@@ -138,8 +139,12 @@ class ThroughputMonitor(Callback):
         is_logged = bool(every) and step % every == 0 and step != self._logged_step
         if is_logged or len(self._pending) >= SETTLED_STEPS:
             self._settle()
-        if is_logged and self.since_log.steps:
-            _log(trainer, {f"throughput/{name}": value for name, value in self._figures(trainer).items()})
+        if is_logged or trainer.is_last_batch:
+            trainer.callback_metrics[LOSS] = outputs[LOSS]  # for callbacks that monitor it
+        if is_logged:
+            figures = self._figures(trainer) if self.since_log.steps else {}
+            throughput = {f"throughput/{name}": value for name, value in figures.items()}
+            _log(trainer, {LOSS: float(outputs[LOSS]), **throughput})
             self.since_log, self._logged_step = NOTHING, step
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

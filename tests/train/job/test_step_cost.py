@@ -42,15 +42,31 @@ def test_seeds_of_batches_hang_on_run_epoch_process_and_batch_alone() -> None:
     assert len(np.unique(np.concatenate([seeds, *others]))) == 400
 
 
-def test_the_loss_is_logged_when_lightning_logs(arguments: Arguments) -> None:
-    given = arguments()
-    given["trainer"] |= {"log_every_n_steps": 5}
+class LossOfStep(Callback):
+    """Reads the loss as callbacks do that stop on it."""
+
+    read: ClassVar[list[float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.read.append(float(trainer.callback_metrics["train/loss"]))
+
+
+@pytest.mark.parametrize(("accumulated", "expected"), [(1, [2, 5, 8, 11]), (2, [2, 5])])
+def test_the_loss_is_logged_once_every_so_many_steps(
+    arguments: Arguments, monkeypatch: pytest.MonkeyPatch, accumulated: int, expected: list[int]
+) -> None:
+    monkeypatch.setitem(sys.modules, "loss_of_this_test", sys.modules[__name__])
+    LossOfStep.read.clear()
+    given = arguments(callbacks={"loss": {"_target_": "loss_of_this_test.LossOfStep"}})
+    given["trainer"] |= {"log_every_n_steps": 3, "accumulate_grad_batches": accumulated}  # 12 batches, 4 an epoch
     given["logger"] = {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": str(given["out"])}
     train(**given)
     (logged,) = given["out"].rglob("metrics.csv")
     with logged.open() as file:
-        steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
-    assert steps == [4, 9]  # of 12, 4 an epoch
+        losses = {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]}
+    assert list(losses) == expected
+    assert len(LossOfStep.read) == 3
+    assert LossOfStep.read[-1] == pytest.approx(losses[expected[-1]], rel=1e-4)
 
 
 class Calls(Callback):
