@@ -104,6 +104,8 @@ def _of_next_row(curve: pl.DataFrame, counts: Counts, column: str) -> FloatArray
 
     Between two rows the deeper one's bound is shown, as the curve does between ranks.
     """
+    if curve.is_empty():
+        return np.zeros(len(counts.labelled))
     rows = np.searchsorted(curve["n_flagged"].to_numpy(), counts.labelled)
     values: FloatArray = curve[column].to_numpy()[rows]
     return np.where(counts.labelled > 0, values, 0.0)

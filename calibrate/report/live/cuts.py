@@ -21,7 +21,7 @@ Places = NDArray[np.intp]
 
 
 def choose_cuts(ranked: RankedLabels, *, chosen: Iterable[float] = ()) -> Scores:
-    """Thresholds to offer: where ranks of the known labels end, round numbers, and those that somebody chose.
+    """Thresholds to offer: where ranks of the known labels end, round numbers, both ends, and those somebody chose.
 
     Args:
         ranked: the golden set; its unknown labels only widen the range of the round numbers.
@@ -41,7 +41,9 @@ def choose_cuts(ranked: RankedLabels, *, chosen: Iterable[float] = ()) -> Scores
         steps = np.unique(ends)
     at_ranks = [ranked.threshold(int(step)) for step in steps]
     lowest, highest = float(ranked.all_scores.min()), float(ranked.all_scores.max())
-    every = np.concatenate([at_ranks, _round_numbers(lowest, highest), list(chosen)]).astype(np.float32)
+    every = np.concatenate([at_ranks, _round_numbers(lowest, highest), [lowest, highest], list(chosen)]).astype(
+        np.float32
+    )
     falling: Scores = np.unique(every + np.float32(0))[::-1].copy()  # no -0.0
     return falling
 
