@@ -68,8 +68,6 @@ def test_a_finger_can_hit_what_can_be_pressed(browser, url: str) -> None:
 
 def test_a_policy_prints_on_two_pages(browser, url: str) -> None:
     with opened(browser, url + "#/fire/1") as page:
-        page.emulate_media(media="print")
-        page.evaluate("dispatchEvent(new Event('beforeprint'))")
         printed = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 2
 
@@ -119,6 +117,7 @@ def test_the_security_policy_lets_nothing_else_run(browser, made) -> None:
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.test/x.png\">')")
     page.wait_for_timeout(100)
     assert page.evaluate("window.harmed") is None
-    assert sum("Content Security Policy" in text for text in said) == 3
+    for directive in ("script-src", "connect-src", "img-src"):
+        assert any("Content Security Policy" in text and directive in text for text in said), directive
     context.close()
     broken.unlink()
