@@ -22,6 +22,7 @@ async function render() {
   else if (turn > 1) APP.focus({ preventScroll: true });
   if (!isSamePolicy) scrollTo(0, 0);
   document.documentElement.dataset.ready = String(turn);
+  requestAnimationFrame(() => performance.mark("ready"));
 }
 
 // Details are printed open.
