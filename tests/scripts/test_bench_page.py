@@ -15,4 +15,5 @@ def test_a_small_page_is_built_and_measured(tmp_path: Path) -> None:
     figures = measured(page)
     assert figures["overview"]["ready"] > 0
     assert figures["policy"]["ready"] > 0
-    assert 0 < figures["policy"]["step"] < 60_000
+    assert 0 < figures["policy"]["typical"] <= figures["policy"]["step"] < 60_000
+    assert figures["policy"]["clock"] > 0

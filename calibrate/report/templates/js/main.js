@@ -25,9 +25,10 @@ async function render() {
   requestAnimationFrame(() => performance.mark("ready"));
 }
 
-// Details are printed open.
+// Details are printed open, and what only paper shows is filled in.
 const CLOSED = [];
 addEventListener("beforeprint", () => {
+  APP.firstElementChild?.dispatchEvent(new Event("printing"));
   for (const details of document.querySelectorAll("details:not([open])")) {
     details.open = true;
     CLOSED.push(details);

@@ -16,8 +16,9 @@ function policyView(policyPlace, bandPlace, numbers) {
   const order = element("div", { class: "order" });
   const printed = element("table", { class: "list" });
   let speaking = 0;
+  let ordered = null;
   const node = element(
-    "article", { class: "policy" },
+    "article", { class: "policy", onprinting: () => printed.replaceChildren(...bandsInPrint(policyPlace, numbers)) },
     masthead(policy, policyPlace),
     tabs.node,
     element(
@@ -51,13 +52,20 @@ function policyView(policyPlace, bandPlace, numbers) {
     say(moved, isMoved(policyPlace, bandPlace) ? words(`moved.${where}`) : "");
     list.update(figures);
     handle?.update(where);
-    drawing?.update();
+    drawing?.update(figures);
     slices.update(figures);
     tabs.update();
-    order.replaceChildren(...bandOrder(policyPlace));
-    printed.replaceChildren(...bandsInPrint(policyPlace, numbers));
+    sayOrder();
     clearTimeout(speaking);
     speaking = setTimeout(() => say(spoken, sentence.textContent), 700);
+  }
+
+  // Few thresholds change the order of the bands: what is said of it is built anew only where it differs.
+  function sayOrder() {
+    const said = bandOrder(policyPlace);
+    if (said.join() === ordered) return;
+    ordered = said.join();
+    order.replaceChildren(...said.map(caution));
   }
 }
 
@@ -149,7 +157,7 @@ function bandsInPrint(policyPlace, numbers) {
   return [element("thead", {}, element("tr", {}, heads.map((name, i) => element("th", { class: [2, 4, 5, 6].includes(i) ? "number" : "" }, words(`overview.${name}`))))), element("tbody", {}, rows)];
 }
 
-// A band that starts where those before it have taken every post never sees one of its own.
+// Sentences: a band that starts where those before it have taken every post never sees one of its own.
 function bandOrder(policyPlace) {
   const policy = PAGE.policies[policyPlace];
   const said = [];
@@ -158,7 +166,7 @@ function bandOrder(policyPlace) {
     const threshold = CHOSEN[policyPlace][place];
     if (threshold === null) return;
     if (below !== null && threshold >= below.threshold) {
-      said.push(caution(words("caution.order", { band: isolated(band.title), before: isolated(below.title), threshold: shownThreshold(threshold) })));
+      said.push(words("caution.order", { band: isolated(band.title), before: isolated(below.title), threshold: shownThreshold(threshold) }));
     }
     if (below === null || threshold < below.threshold) below = { threshold, title: band.title };
   });

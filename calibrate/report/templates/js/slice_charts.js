@@ -6,7 +6,7 @@ function sliceCharts(policy, bandPlace, numbers) {
   const node = element("ul", { class: "multiples" }, charts.map((chart) => chart.node));
   return {
     node,
-    update: (figures) => charts.forEach((chart) => chart.update(figures)),
+    update: (found, figures) => charts.forEach((chart, row) => chart.update(found[row], figures)),
     show: (by) => charts.forEach((chart) => (chart.node.hidden = by !== null && chart.facts.by !== by)),
   };
 }
@@ -49,8 +49,7 @@ function sliceChart(policy, bandPlace, numbers, facts, row) {
     return points.length ? path(points) : "";
   }
 
-  function update(figures) {
-    const now = sliceAt(policy, numbers, bandPlace, row, figures);
+  function update(now, figures) {
     const state = now?.status ?? "untested";
     status.className = `badge ${STATUS_KINDS[state]}`;
     say(status, words(`status.${state}`));

@@ -2,7 +2,7 @@
 
 function sliceSection(policy, bandPlace, numbers) {
   if (!policy.slices.length) return { node: section("slices", words("slices.title"), element("p", { class: "soft" }, words("slices.none"))), update() {} };
-  const table = sliceTable(policy, bandPlace, numbers);
+  const table = sliceTable(policy);
   let charts = null;
   let latest = null;
   let by = null;
@@ -41,10 +41,11 @@ function sliceSection(policy, bandPlace, numbers) {
 
   function update(figures) {
     latest = figures;
-    if (table.node.isConnected || !charts) table.update(figures);
-    if (charts?.node.isConnected) charts.update(figures);
+    const found = slicesAt(policy, numbers, bandPlace, figures);
+    if (table.node.isConnected || !charts) table.update(found);
+    if (charts?.node.isConnected) charts.update(found, figures);
     const counts = { certified: 0, below: 0, insufficient: 0, untested: 0 };
-    policy.slices.forEach((_, row) => (counts[sliceAt(policy, numbers, bandPlace, row, figures)?.status ?? "untested"] += 1));
+    for (const now of found) counts[now?.status ?? "untested"] += 1;
     say(summary, isTested && figures ? words("slices.summary", { certified: whole(counts.certified), below: whole(counts.below), insufficient: whole(counts.insufficient) }) : "");
   }
 }

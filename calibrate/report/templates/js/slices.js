@@ -25,6 +25,11 @@ function sliceAt(policy, numbers, bandPlace, row, figures) {
   };
 }
 
+// What is known of every slice, in their order.
+function slicesAt(policy, numbers, bandPlace, figures) {
+  return policy.slices.map((_, row) => sliceAt(policy, numbers, bandPlace, row, figures));
+}
+
 const SORTS = {
   slice: (row) => `${row.facts.by}\u0000${row.facts.value}`,
   status: (row) => ["below", "insufficient", "untested", "certified"].indexOf(row.now?.status ?? "untested"),
@@ -34,7 +39,7 @@ const SORTS = {
   volume: (row) => row.now?.volume?.expected ?? -1,
 };
 
-function sliceTable(policy, bandPlace, numbers) {
+function sliceTable(policy) {
   const columns = ["slice", "status", "precision", "flagged", "labels", ...(policy.traffic?.sliced_by.length ? ["volume"] : [])];
   const rows = policy.slices.map((facts, place) => sliceRow(facts, place, columns));
   const heads = columns.map((name) => {
@@ -70,9 +75,10 @@ function sliceTable(policy, bandPlace, numbers) {
     arrange();
   }
 
-  function update(figures) {
+  // `found` is what `slicesAt` knows of every slice.
+  function update(found) {
     for (const row of rows) {
-      row.now = sliceAt(policy, numbers, bandPlace, row.place, figures);
+      row.now = found[row.place];
       row.update();
     }
     // Rows keep their places while somebody moves a threshold.
