@@ -1,4 +1,4 @@
-// The choice: which thresholds somebody stands for, in a file that `setpoint sign` reads and certifies again.
+// The choice: which thresholds somebody wants, and why, in a file that calibrate/choice.py reads and checks.
 
 // Text that YAML reads as the same text: JSON, with the few signs escaped that YAML takes for line breaks.
 function quoted(text) {
@@ -102,7 +102,7 @@ function choiceRow(entry, i) {
   const node = element(
     "li", {},
     input,
-    element("label", { for: input.id }, element("strong", {}, foreign(entry.policy.name)), " ", foreign(band.title), ": ", text, " ", standingBadge(entry.where), isSafe ? null : element("span", { class: "warning" }, words("choice.waiver"))),
+    element("label", { for: input.id }, element("strong", {}, foreign(entry.policy.name)), " ", foreign(band.title), ": ", text, " ", standingBadge(entry.where), isSafe ? null : element("span", { class: "warning" }, words("choice.uncovered"))),
   );
   return { entry, input, node };
 }

@@ -29,9 +29,11 @@ function curve(policyPlace, bandPlace, numbers, choose) {
   return { node, update };
 
   // Where the precisions begin: a little below those that matter, so that differences near the target can be seen.
+  // Where no band is on, the whole curve matters: it may lie far below the target.
   function wantedFloor() {
-    const chosen = CHOSEN[policyPlace].filter((threshold) => threshold !== null).map((threshold) => cutAt(numbers, threshold));
-    const precisions = chosen.filter((cut) => known[cut] > 0).map((cut) => right[cut] / known[cut]);
+    const on = CHOSEN[policyPlace].filter((threshold) => threshold !== null);
+    const places = on.length ? on.map((threshold) => cutAt(numbers, threshold)) : [numbers.n - 1];
+    const precisions = places.filter((cut) => known[cut] > 0).map((cut) => right[cut] / known[cut]);
     const least = Math.min(0.95, isPrecision ? target : 1, ...precisions);
     return Math.max(0, Math.floor(10 * (least - 1.2 * (1 - least))) / 10);
   }
@@ -49,7 +51,7 @@ function curve(policyPlace, bandPlace, numbers, choose) {
     const inside = drawn("g", { "clip-path": "url(#frame)" }, band.has_ribbon ? ribbon(line) : null, targetLine(), drawn("path", { class: "line", d: path(line) }));
     svg.replaceChildren(frame, live.range, ...grid(), inside, live.marks, live.halo, live.dot, live.text);
     certifiedRange();
-    update();
+    update(figuresAt(policyPlace, bandPlace, numbers));
   }
 
   function grid() {
@@ -89,16 +91,17 @@ function curve(policyPlace, bandPlace, numbers, choose) {
     return undefined;
   }
 
-  function update() {
+  // The line and its ribbon stay as they are; only marks move, until a chosen point would lie below the drawing.
+  function update(figures) {
     if (!scale) return;
-    if (wantedFloor() < floor) {
-      floor = wantedFloor();
+    const wanted = wantedFloor();
+    if (wanted < floor) {
+      floor = wanted;
       draw(scale.width);
       return;
     }
     const chosen = CHOSEN[policyPlace];
     live.marks.replaceChildren(...chosen.flatMap((threshold, place) => (threshold === null || place === bandPlace ? [] : other(threshold, policy.bands[place].title))));
-    const figures = figuresAt(policyPlace, bandPlace, numbers);
     const isSeen = figures !== null && figures.precision !== null && figures.recall !== null;
     for (const part of [live.halo, live.dot, live.text]) part.setAttribute("visibility", isSeen ? "visible" : "hidden");
     svg.setAttribute("aria-label", isSeen ? words("curve.label", { precision: percent(figures.precision), recall: percent(figures.recall) }) : words("curve.empty"));
@@ -127,10 +130,22 @@ function curve(policyPlace, bandPlace, numbers, choose) {
     const box = svg.getBoundingClientRect();
     const share = ((event.clientX - box.left) / box.width) * scale.width;
     const wanted = ((share - MARGIN.left) / scale.inner.width) * all;
-    let best = cuts[0];
-    for (const cut of cuts) if (Math.abs(right[cut] - wanted) <= Math.abs(right[best] - wanted)) best = cut;
-    choose(numbers.threshold[best]);
+    const below = lastAtMost(right, first, wanted);
+    const isAbove = below + 1 < numbers.n && (below < first || right[below + 1] - wanted <= wanted - right[below]);
+    choose(numbers.threshold[isAbove ? lastAtMost(right, first, right[below + 1]) : below]);
   }
+}
+
+// The last place, from `first` on, whose value is at most the wanted one, among values that never fall; else first - 1.
+function lastAtMost(values, first, wanted) {
+  let low = first;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] <= wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
 }
 
 function path(points) {

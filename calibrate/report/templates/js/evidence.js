@@ -8,7 +8,8 @@ function facts(pairs) {
 function span(dates) {
   if (dates === null) return null;
   const [from, to] = dates;
-  return from === to ? foreign(from) : element("span", {}, foreign(from), " – ", foreign(to));
+  const [first, last] = [from, to].map((date) => foreign(date, { class: "date" }));
+  return from === to ? first : element("span", {}, first, " – ", last);
 }
 
 // The golden set and all that policies share.
