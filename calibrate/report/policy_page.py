@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from calibrate.draw import Draw
 from calibrate.operating_points_file import BandRecord, CalibratorRecord, DailyVolumeRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
+from calibrate.report.how import how_found
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.report.live.slices import SliceCounts
 from calibrate.report.packing import Packer, in_millionths
@@ -133,6 +134,7 @@ def _rules(rules: list[Rule]) -> list[Rule]:
 def _band(band: BandCalibration, place: int, has_ribbon: bool) -> BandFacts:
     return BandFacts(
         record=BandRecord.of(band.band, band.point),
+        how=how_found(band.point.method),
         title=shown_text(band.title, 120),
         bounds=place,
         has_ribbon=has_ribbon,

@@ -14,6 +14,7 @@ from calibrate.operating_points_file import (
     ScoresRecord,
     TrafficRecord,
 )
+from calibrate.report.how import How
 from data.policy import Rule, Strict
 
 
@@ -41,9 +42,10 @@ class SliceFacts(Strict):
 
 
 class BandFacts(Strict):
-    """A band: its record without slices, its place among the packed bounds, and what it takes in a day."""
+    """A band: its record without slices, how it was found, its place among the packed bounds, posts a day."""
 
     record: BandRecord
+    how: How | None
     title: str
     bounds: int
     has_ribbon: bool

@@ -236,6 +236,8 @@ def test_evidence_says_what_the_files_say(page: Page, made: PageCalibration) -> 
     band = points.policies[0].bands[0]
     assert all(sentence in evidence for sentence in band.assumptions)
     assert band.reason in evidence
+    assert "From the highest score down, the posts that do not violate were counted." in evidence
+    assert band.method in evidence  # the certificate's own phrase stands below
     labels = pl.read_parquet(made.golden / "annotations.parquet").filter(pl.col("annotator_id") == "a")
     unknown = labels.filter(pl.col("policy_id") == "fire", pl.col("value") == "unsure").height
     assert f"Unknown, left out\n{unknown}" in evidence

@@ -58,7 +58,7 @@ function caution(text) {
 
 // One policy's own: labels, agreement, how its band was tested, and under which assumptions.
 function policyEvidence(policy, bandPlace) {
-  const { record } = policy.bands[bandPlace];
+  const { record, how } = policy.bands[bandPlace];
   return section(
     "evidence", words("evidence.title"),
     element(
@@ -82,7 +82,8 @@ function policyEvidence(policy, bandPlace) {
         "div", {},
         element("h3", {}, words("evidence.how")),
         element("p", {}, foreign(record.reason)),
-        record.method === "none" ? null : element("p", {}, words("evidence.method", { method: isolated(record.method) })),
+        how === null ? null : element("p", {}, words(`how.${how}`)),
+        record.method === "none" ? null : element("p", { class: "exactly" }, words("evidence.method", { method: isolated(record.method) })),
         record.assumptions.length ? element("h3", {}, words("evidence.holds_if")) : null,
         element("ul", {}, record.assumptions.map((sentence) => element("li", {}, foreign(sentence)))),
         element("p", {}, element("a", { href: "#/method" }, words("evidence.statement"))),
