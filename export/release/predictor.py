@@ -87,15 +87,22 @@ class Predictor:
     Args:
         release: folder of the release.
         precision: which of its ONNX files.
+        pack: whose thresholds and calibrators; None takes the first, and most releases have one alone.
 
     Raises:
-        ReleaseError: a file is missing or broken.
+        ReleaseError: a file is missing or broken, or there is no such pack.
     """
 
-    def __init__(self, release: str | Path, *, precision: str = "fp32") -> None:
+    def __init__(self, release: str | Path, *, precision: str = "fp32", pack: str | None = None) -> None:
         folder = Path(release)
         try:
-            self.policies: list[dict[str, Any]] = _read_json(folder / "policies.json")["policies"]
+            served = _read_json(folder / "policies.json")
+            further = {each["name"]: each["policies"] for each in served.get("packs", [])}
+            if pack not in (None, served.get("pack"), *further):
+                found = ", ".join([served.get("pack") or "one without a name", *further])
+                raise ValueError(f"it has no pack {pack!r}; found {found}")
+            self.policies: list[dict[str, Any]] = further.get(pack, served["policies"])
+            self.calibrates = pack in further  # the graph's probabilities are the first pack's
             self.preprocessing = Preprocessing.from_dict(_read_json(folder / "preprocess.json"))
             self.tokenizer = load_tokenizer(folder / "tokenizer")
             padding = self.tokenizer.padding
@@ -151,7 +158,7 @@ class Predictor:
 
     def _check_policies(self) -> None:
         """Read a prediction of zeros, so that a broken policies.json is found before the first item."""
-        bands = sum(len(policy["bands"]) for policy in self.policies)
+        bands = 1 + max((band["index"] for policy in self.policies for band in policy["bands"]), default=-1)
         for policy in self.policies:
             self._prediction(policy, np.zeros(len(self.policies)), np.zeros(len(self.policies)), np.zeros(bands))
 
@@ -161,19 +168,24 @@ class Predictor:
             for band in policy["bands"]
         )
         column = policy["output_index"]
+        probability = float(probabilities[column])
+        if self.calibrates:
+            calibrated = np.float32(logits[column]) * np.float32(policy["calibrator"]["scale"])
+            calibrated += np.float32(policy["calibrator"]["offset"])
+            probability = float(np.float32(1 / (1 + np.exp(-np.float64(calibrated)))))
         return PolicyPrediction(
             policy_id=policy["policy_id"],
             version=policy["version"],
-            probability=float(probabilities[column]),
+            probability=probability,
             logit=float(logits[column]),
             action=next((band.action for band in bands if band.flagged), None),
             bands=bands,
         )
 
 
-def load(release: str | Path, *, precision: str = "fp32") -> Predictor:
+def load(release: str | Path, *, precision: str = "fp32", pack: str | None = None) -> Predictor:
     """Load a release folder; ReleaseError says what is wrong with it."""
-    return Predictor(release, precision=precision)
+    return Predictor(release, precision=precision, pack=pack)
 
 
 def media_type_of(files: Sequence[str]) -> str:

@@ -86,8 +86,9 @@ def bill_of_materials(
 
 def _datasets(record: ModelRecord, served: ServedPolicies) -> list[dict[str, Any]]:
     digests = {name: digest for name, digest in record.data_digests.items() if SHA256.fullmatch(str(digest))}
-    golden = served.golden_set
-    digests[f"golden set {golden.name} {golden.version}"] = golden.digest
+    for pack in served.all_packs():
+        golden, of_pack = pack.golden_set, f", pack {pack.name}" if pack.name else ""
+        digests[f"golden set {golden.name} {golden.version}{of_pack}"] = golden.digest
     return [
         {
             "type": "data",
@@ -101,7 +102,11 @@ def _datasets(record: ModelRecord, served: ServedPolicies) -> list[dict[str, Any
 
 
 def _model_card(served: ServedPolicies, data: list[str]) -> dict[str, Any]:
-    metrics = [metric for policy in served.policies for band in policy.bands for metric in _metrics(policy, band)]
+    metrics = [
+        {**metric, "slice": ", ".join([metric["slice"], *([f"pack {pack.name}"] if pack.name else [])])}
+        for pack, policy, band in served.all_bands()
+        for metric in _metrics(policy, band)
+    ]
     return {
         "modelParameters": {
             "approach": {"type": "supervised"},

@@ -10,12 +10,13 @@ from pydantic import Field
 
 from data.errors import InputError
 from data.files import TEMPORARY_PREFIX, atomic_file, atomic_folder, sha256_of_file, write_json
+from data.policy import Identifier, Strict
 from data.summary import Summary
 from export.graph.decision_head import write_decision
 from export.model_folder import ModelRecord
 from export.release.bundle import bundle_predict
 from export.release.chain import chain_words, refuse_unverified
-from export.release.decisions import ServedPolicies, served_policies
+from export.release.decisions import ServedPolicies, read_served_policies, served_policies
 from export.release.manifest import MANIFEST, Manifest, differences, make_manifest, read_manifest
 from export.release.model_card import model_card
 from export.release.replay import write_replay
@@ -30,6 +31,20 @@ from export.trust.signature import is_by, read_signature, sign_folder
 ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 
 
+class Pack(Strict):
+    """One of several calibrations of a release.
+
+    Attributes:
+        calibration: folder that `calibrate` wrote.
+        golden: the golden set that it was certified on; None for the one of all packs.
+        policies: folder of the policy files, whose bands may differ from pack to pack; None likewise.
+    """
+
+    calibration: Path
+    golden: Path | None = None
+    policies: Path | None = None
+
+
 def seal(
     *,
     model: Path,
@@ -38,6 +53,7 @@ def seal(
     policies: Path,
     releases: Path,
     replay: Annotated[int, Field(ge=1, le=1000)] = 16,
+    packs: Annotated[dict[Identifier, Pack | Path], Field(min_length=1)] | None = None,
     parent: Path | None = None,
     trust: Path | None = None,
     license: str | None = None,
@@ -54,6 +70,8 @@ def seal(
         policies: folder of the policy files that it was certified for.
         releases: folder to put the release into.
         replay: golden items whose inputs and outputs the release carries.
+        packs: several calibrations over one network, by name, each a folder or a `Pack`; `calibration` is not read
+            then. The first gives the graph's probabilities. None for one alone.
         parent: release that this one follows: its network is taken, and `model` is not read. Thresholds and
             calibrators move; the model digest stays.
         trust: public key, or folder of keys, that must have signed the parent; None takes an unsigned one.
@@ -66,7 +84,11 @@ def seal(
     if parent is not None:
         refuse_unverified(parent, verify(release=parent, trust=trust, tensorrt=False))
         model = parent
-    inputs = read_sealing_inputs(model=model, calibration=calibration, golden=golden, policies=policies)
+    named_packs = dict(packs) if packs else {None: calibration}
+    inputs = {
+        name: read_sealing_inputs(model=model, **_folders(pack, golden=golden, policies=policies))
+        for name, pack in named_packs.items()
+    }
     with only_writer(releases):
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}release-", dir=releases))
         try:
@@ -92,21 +114,39 @@ def seal(
                     entry.rename(whole / entry.name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    return Summary(f"seal: release {manifest.release_id}", [folder], _lines(folder, served, manifest))
+    lines = [*_lines(folder, served, manifest), *([] if parent is None else _left_out(parent, served))]
+    return Summary(f"seal: release {manifest.release_id}", [folder], lines)
 
 
-def _write_content(folder: Path, inputs: SealingInputs, replay: int, license: str | None) -> ServedPolicies:
+def _left_out(parent: Path, served: ServedPolicies) -> list[str]:
+    """A line on packs that a parent has and its child has not: who serves one of them has to know."""
+    before = [pack.name for pack in read_served_policies(parent / "policies.json").all_packs()]
+    now = {pack.name for pack in served.all_packs()}
+    gone = [name for name in before if name is not None and name not in now]
+    return [f"without the packs {', '.join(gone)} of its parent"] if gone else []
+
+
+def _folders(pack: Pack | Path, *, golden: Path, policies: Path) -> dict[str, Path]:
+    if isinstance(pack, Path):
+        return {"calibration": pack, "golden": golden, "policies": policies}
+    return {"calibration": pack.calibration, "golden": pack.golden or golden, "policies": pack.policies or policies}
+
+
+def _write_content(
+    folder: Path, packs: dict[str | None, SealingInputs], replay: int, license: str | None
+) -> ServedPolicies:
     """All files of a release but its manifest."""
+    inputs = next(iter(packs.values()))  # of the first pack; the model is the same in all
     record = inputs.model.record
     digest = record.precisions[PRECISION].model_digest
-    served = served_policies(inputs.points, inputs.policies, digest)
+    served = served_policies([(name, pack.points, pack.policies) for name, pack in packs.items()], digest)
     decision = served.decision()
     with atomic_file(folder / ONNX_FILE) as file:
         file.write_bytes(write_decision(inputs.graph, decision).SerializeToString(deterministic=True))
     onnx_sha256 = sha256_of_file(folder / ONNX_FILE)
     sealed = _sealed_record(record, onnx_sha256)
     write_json(folder / "model.json", sealed.model_dump(mode="json", by_alias=True))
-    write_json(folder / "policies.json", served.model_dump(mode="json", by_alias=True))
+    write_json(folder / "policies.json", served.content())
     for name in ("contract.json", "preprocess.json", "reports/parity.json"):
         _copy(inputs.model.folder / name, folder / name)
     _copy(inputs.model.folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
@@ -116,8 +156,10 @@ def _write_content(folder: Path, inputs: SealingInputs, replay: int, license: st
     if report:
         of_this = report.of({PRECISION: digest}).model_dump(mode="json", by_alias=True)
         write_json(folder / REPORT, of_this)
-    _copy(inputs.calibration / POINTS, folder / "reports" / "decisions" / POINTS)
-    _copy(inputs.calibration / "report" / "index.html", folder / "reports" / "decisions" / "index.html")
+    for place, (pack_name, pack) in enumerate(packs.items()):
+        decisions = folder / "reports" / "decisions" / (str(pack_name) if place else "")
+        _copy(pack.calibration / POINTS, decisions / POINTS)
+        _copy(pack.calibration / "report" / "index.html", decisions / "index.html")
     write_replay(folder / "golden", OnnxRuntime(folder), decision, inputs.golden, replay)
     _write_text(folder / "MODEL_CARD.md", model_card(served, inputs.policies, inputs.model, license))
     write_json(folder / "sbom.cdx.json", bill_of_materials(sealed, served, onnx_sha256, license))
@@ -161,11 +203,12 @@ def _already_there(folder: Path, served: ServedPolicies, sign_key: str | None) -
 
 
 def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str]:
-    bands = [(policy.policy_id, band) for policy in served.policies for band in policy.bands]
-    certified = sum(band.status == "certified" for _, band in bands)
+    bands = [band for _, _, band in served.all_bands()]
+    certified = sum(band.status == "certified" for band in bands)
     size = sum(entry.size for entry in manifest.files)
     return [
         *chain_words(folder, manifest),
+        *([f"packs {', '.join(str(pack.name) for pack in served.all_packs())}"] if served.packs else []),
         f"{len(served.policies)} policies, {certified} of {len(bands)} bands certified; the others never flag",
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
         f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",

@@ -12,7 +12,7 @@ import onnx
 from pydantic import Field
 
 from calibrate.looks import described_looks
-from calibrate.operating_points_file import load_operating_points
+from calibrate.operating_points_file import OperatingPointsFile, load_operating_points
 from data.errors import InputError
 from data.files import existing_folder, read_json, sha256_of_file
 from data.summary import Summary
@@ -22,7 +22,7 @@ from export.graph.parity import Parity
 from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
 from export.release.bundle import bundle_predict
 from export.release.chain import chain_problems, chain_words
-from export.release.decisions import ServedPolicies, read_served_policies
+from export.release.decisions import ServedPack, ServedPolicies, in_float32, read_served_policies
 from export.release.manifest import ID_LENGTH, differences, digests_of, read_manifest
 from export.release.replay import disagreements, read_exchange, read_replay
 from export.release.sealing_inputs import POINTS, PRECISION
@@ -88,8 +88,8 @@ def verify(
     manifest = read_manifest(folder)
     served = read_served_policies(folder / "policies.json")
     looks = {policy.policy_id: band.look.number for policy in served.policies for band in policy.bands if band.look}
-    expires_at = served.golden_set.expires_at
-    expired = expires_at is not None and expires_at < datetime.now(UTC).date().isoformat()
+    today = datetime.now(UTC).date().isoformat()
+    expired = {pack.golden_set.expires_at for pack in served.all_packs()} - {None}
     return Summary(
         f"verify: passed, release {manifest.release_id}",
         [],
@@ -101,7 +101,11 @@ def verify(
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
             *([] if root else _cautions(folder)),
             *(_printable(line) for line in offered.lines),
-            *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
+            *(
+                f"caution: the golden set expired on {date}; calibrate on a new one"
+                for date in sorted(str(each) for each in expired)
+                if date < today
+            ),
         ],
     )
 
@@ -177,7 +181,7 @@ def _check_records(folder: Path) -> Iterator[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.glob("onnx/*/*")}
     yield from (f"{path}: not in model.json" for path in sorted(found - set(files.values())))
     expected = [(policy.policy_id, policy.version) for policy in model.record.policies]
-    if [(policy.policy_id, policy.version) for policy in served.policies] != expected:
+    if any([(each.policy_id, each.version) for each in pack.policies] != expected for pack in served.all_packs()):
         yield "policies.json: its policies, or their order, are not those of model.json"
     for problem in _against_certificates(folder, served):
         yield f"policies.json: {problem}"
@@ -192,14 +196,24 @@ def _check_records(folder: Path) -> Iterator[str]:
 
 
 def _against_certificates(folder: Path, served: ServedPolicies) -> Iterator[str]:
-    points = load_operating_points(folder / "reports" / "decisions" / POINTS)
-    if served.scores != points.scores or served.golden_set != points.golden_set:
+    first, *further = served.all_packs()
+    decisions = folder / "reports" / "decisions"
+    yield from _against_points(load_operating_points(decisions / POINTS), first, served.model_digest)
+    for pack in further:
+        points = load_operating_points(decisions / str(pack.name) / POINTS)
+        yield from (f"pack {pack.name}: {each}" for each in _against_points(points, pack, served.model_digest))
+    found = {path.name for path in decisions.iterdir() if path.is_dir()}
+    yield from (f"has no pack {name}, as reports/decisions has" for name in sorted(found - {p.name for p in further}))
+
+
+def _against_points(points: OperatingPointsFile, pack: ServedPack, digest: str) -> Iterator[str]:
+    if pack.scores != points.scores or pack.golden_set != points.golden_set:
         yield "scores or golden set are not those of the operating points"
-    if points.scores.model_digest != served.model_digest:
+    if points.scores.model_digest != digest:
         yield "the operating points are for another model"
     mine = [
         (policy.policy_id, policy.version, [band.model_dump(exclude={"index"}) for band in policy.bands])
-        for policy in served.policies
+        for policy in pack.policies
     ]
     theirs = [
         (policy.policy_id, policy.policy_version, [band.model_dump() for band in policy.bands])
@@ -207,6 +221,8 @@ def _against_certificates(folder: Path, served: ServedPolicies) -> Iterator[str]
     ]
     if mine != theirs:
         yield "policies, bands or thresholds are not those of the operating points"
+    elif [policy.calibrator for policy in pack.policies] != [in_float32(each.calibrator) for each in points.policies]:
+        yield "its calibrators are not those of the operating points"
 
 
 def _check_onnx(folder: Path) -> Iterator[str]:

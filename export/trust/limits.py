@@ -22,6 +22,8 @@ KNOWN = {  # * takes / too
     "reports/tensorrt.json": 16 * MEBIBYTE,
     "reports/decisions/operating_points.json": 64 * MEBIBYTE,
     "reports/decisions/index.html": 64 * MEBIBYTE,
+    "reports/decisions/*/operating_points.json": 64 * MEBIBYTE,
+    "reports/decisions/*/index.html": 64 * MEBIBYTE,
     "licenses/*.txt": MEBIBYTE,
     "MODEL_CARD.md": 16 * MEBIBYTE,
     "contract.json": MEBIBYTE,
