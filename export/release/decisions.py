@@ -53,7 +53,7 @@ class ServedPack(Strict):
     """One calibration of all policies: its evidence, its thresholds and its calibrators.
 
     Attributes:
-        name: of the pack; None where a release has one alone.
+        name: of the pack; None where it is alone and needs none.
     """
 
     name: Identifier | None
@@ -67,7 +67,7 @@ class ServedPolicies(Strict):
 
     Attributes:
         golden_set, scores, policies: of the first pack, whose calibrators give the graph's probabilities.
-        pack: its name; None where it is alone.
+        pack: its name; None where it is alone and needs none.
         packs: the further ones. Their bands are flags of the graph like any other; their probabilities follow from
             the logits by the calibrators that stand here.
     """
@@ -107,8 +107,8 @@ class ServedPolicies(Strict):
                     yield pack, policy, band
 
     def content(self) -> dict[str, Any]:
-        """As JSON values; a release of one pack says nothing of packs."""
-        left_out = {name for name in ("pack", "packs") if not self.packs}
+        """As JSON values; where one pack without a name is alone, nothing is said of packs."""
+        left_out = {name for name in ("pack", "packs") if not getattr(self, name)}
         return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
     def decision(self) -> Decision:

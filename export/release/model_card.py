@@ -70,7 +70,7 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
 
 
 def _of_each_pack(served: ServedPolicies, told: Callable[[ServedPack], str]) -> str:
-    if not served.packs:
+    if served.pack is None:
         return told(served.all_packs()[0])
     return "\n\n".join(f"### Pack {pack.name}\n\n{told(pack)}" for pack in served.all_packs())
 

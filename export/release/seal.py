@@ -208,7 +208,7 @@ def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str
     size = sum(entry.size for entry in manifest.files)
     return [
         *chain_words(folder, manifest),
-        *([f"packs {', '.join(str(pack.name) for pack in served.all_packs())}"] if served.packs else []),
+        *([f"packs {', '.join(str(pack.name) for pack in served.all_packs())}"] if served.pack else []),
         f"{len(served.policies)} policies, {certified} of {len(bands)} bands certified; the others never flag",
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
         f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",

@@ -87,7 +87,11 @@ def verify(
         return Summary(f"verify: FAILED, {folder.name} is not a release to serve", [], shown, ok=False)
     manifest = read_manifest(folder)
     served = read_served_policies(folder / "policies.json")
-    looks = {policy.policy_id: band.look.number for policy in served.policies for band in policy.bands if band.look}
+    looks = {
+        " of pack ".join([policy.policy_id, *([pack.name] if pack.name else [])]): band.look.number
+        for pack, policy, band in served.all_bands()
+        if band.look
+    }
     today = datetime.now(UTC).date().isoformat()
     expired = {pack.golden_set.expires_at for pack in served.all_packs()} - {None}
     return Summary(
@@ -202,8 +206,12 @@ def _against_certificates(folder: Path, served: ServedPolicies) -> Iterator[str]
     for pack in further:
         points = load_operating_points(decisions / str(pack.name) / POINTS)
         yield from (f"pack {pack.name}: {each}" for each in _against_points(points, pack, served.model_digest))
-    found = {path.name for path in decisions.iterdir() if path.is_dir()}
-    yield from (f"has no pack {name}, as reports/decisions has" for name in sorted(found - {p.name for p in further}))
+    places = (decisions, *(decisions / str(pack.name) for pack in further))
+    expected = {place / name for place in places for name in (POINTS, "index.html")}
+    found = {path for path in decisions.rglob("*") if path.is_file()}
+    for path in sorted(found ^ expected):
+        said = "is of no pack of its own" if path in found else "is missing"
+        yield f"{path.relative_to(folder).as_posix()} {said}"
 
 
 def _against_points(points: OperatingPointsFile, pack: ServedPack, digest: str) -> Iterator[str]:

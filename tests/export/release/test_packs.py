@@ -79,6 +79,13 @@ def test_a_release_of_one_pack_says_nothing_of_packs(release: Path) -> None:
     assert "### Pack" not in (release / "MODEL_CARD.md").read_text()
 
 
+def test_one_pack_alone_keeps_its_name(two) -> None:
+    folder = two.seal(packs={"eu": two.root / "calibration"}).written[0]
+    assert read_json(folder / "policies.json")["pack"] == "eu"
+    assert "### Pack eu\n" in (folder / "MODEL_CARD.md").read_text()
+    assert verified(folder).ok, verified(folder).lines
+
+
 def test_predict_decides_by_a_pack(release_of_two: Path) -> None:
     predict = types.ModuleType("predict_of_packs")
     sys.modules[predict.__name__] = predict
@@ -117,7 +124,7 @@ def test_predict_decides_by_a_pack(release_of_two: Path) -> None:
         ("policies.json", ("packs", 0, "name"), "../us", "name"),
         ("policies.json", ("packs", 0, "policies", 0, "bands", 0, "index"), 0, "must count up"),
         ("policies.json", ("packs", 0, "policies", 1, "version"), "9.0.0", "not those of model.json"),
-        ("policies.json", ("packs",), [], "has no pack us, as reports/decisions has"),
+        ("policies.json", ("packs",), [], "reports/decisions/us/operating_points.json is of no pack of its own"),
         (US_POINTS, ("scores", "model_digest"), "0" * 64, "pack us: the operating points are for another model"),
     ],
 )
@@ -125,6 +132,15 @@ def test_a_changed_pack_is_found_under_a_manifest_made_anew(release_of_two, name
     change_json(release_of_two, name, *keys, value=value)
     found = reasons(resealed(release_of_two))
     assert any(message in reason for reason in found), found
+
+
+def test_reports_of_each_pack_stand_where_they_belong(release_of_two: Path) -> None:
+    page = release_of_two / "reports/decisions/us/index.html"
+    (page.parent / "old").mkdir()
+    page.rename(page.parent / "old" / page.name)
+    found = reasons(resealed(release_of_two))
+    assert "policies.json: reports/decisions/us/index.html is missing" in found
+    assert "policies.json: reports/decisions/us/old/index.html is of no pack of its own" in found
 
 
 def test_every_pack_is_checked_against_the_model_and_its_policies(two) -> None:
