@@ -109,7 +109,7 @@ class Predictor:
             self.pad_token_id: int = padding["pad_id"] if padding else 0
             self.session = _open_session(folder / "onnx" / precision / "model.onnx")
             self._check_policies()
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             name = getattr(error, "filename", None)
             reason = f"{name}: {error.strerror}" if isinstance(error, OSError) and name else str(error)
             raise ReleaseError(f"{folder}: not a release that can be loaded ({reason})") from error

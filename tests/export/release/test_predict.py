@@ -170,7 +170,7 @@ def test_unreadable_items_are_reported_in_their_place(release: Path, media: Path
     "name", ["policies.json", "preprocess.json", "tokenizer/tokenizer.json", "onnx/fp32/model.onnx"]
 )
 def test_a_broken_release_is_named(release: Path, name: str) -> None:
-    for content in (b"", b"[]", b"\xff\x00", b'{"policies": 1}'):
+    for content in (b"", b"[]", b"\xff\x00", b'{"policies": 1}', b'{"policies": [], "packs": [1]}'):
         (release / name).write_bytes(content)
         with pytest.raises(ReleaseError, match="not a release that can be loaded"):
             Predictor(release)
