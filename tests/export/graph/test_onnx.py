@@ -48,8 +48,10 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class FixedBatch(TinyNetwork):
     """Works for the batch size of the example alone."""
 
-    def forward(self, frames: Tensor, *rest: Tensor) -> Tensor:
-        return super().forward(frames, *rest) + torch.zeros(3, P)
+    def forward(
+        self, frames: Tensor, frame_mask: Tensor, frame_times: Tensor, token_ids: Tensor, token_mask: Tensor
+    ) -> Tensor:
+        return super().forward(frames, frame_mask, frame_times, token_ids, token_mask) + torch.zeros(3, P)
 
 
 @pytest.fixture(scope="module")
