@@ -19,7 +19,8 @@ from calibrate.prior_shift import ESTIMATE_SHARE, choose_threshold_after_shift, 
 from calibrate.probability import Calibrator, Reliability, as_logits, fit_platt, reliability
 from calibrate.ranks.ranked import rank_labels
 from calibrate.recall import choose_recall_threshold
-from calibrate.slices import SliceLabels, SliceResult, check_slices, slice_labels, whatever_holds
+from calibrate.slice_tests import SliceTest, at_threshold, examine_slices
+from calibrate.slices import SliceLabels, SliceResult, slice_labels, whatever_holds
 from calibrate.threshold import choose_threshold
 from calibrate.traffic.capacity import awaiting_traffic
 from calibrate.traffic.volume import DailyVolume
@@ -55,15 +56,24 @@ DEFAULT_SETTINGS = Settings()
 
 @dataclass(frozen=True)
 class BandCalibration:
-    """A band, its operating point, the curve with what that point certifies, and the slices at its threshold.
+    """A band with its answer and with what is needed to answer for other thresholds.
 
-    `volume` is None without traffic, and where the band is off.
+    Attributes:
+        band: what the policy asks for.
+        point: its operating point.
+        curve: precision and recall at all thresholds, with those that the point certifies.
+        confidence: of the bounds in the curve: 1 - what the band's test was given to spend.
+        slices: at its threshold; empty if the band is off.
+        slice_tests: of the same slices at whatever threshold, once for every target that is left open.
+        volume: posts a day; None without traffic, and where the band is off.
     """
 
     band: Band
     point: OperatingPoint
     curve: pl.DataFrame
+    confidence: float
     slices: tuple[SliceResult, ...] = ()
+    slice_tests: tuple[tuple[SliceTest, ...], ...] = ()
     volume: DailyVolume | None = None
 
     @property
@@ -140,7 +150,7 @@ def _calibrate_band(
 ) -> BandCalibration:
     if band.capacity_per_day is not None:
         point = awaiting_traffic(band.capacity_per_day, rank_labels(evidence.scores, evidence.labels))
-        return BandCalibration(band, point, _curve_of(band, point, evidence))
+        return BandCalibration(band, point, _curve_of(point, evidence, CURVE_CONFIDENCE), CURVE_CONFIDENCE)
     assert band.confidence is not None
     delta = (1 - band.confidence) / settings.n_claims
     if evidence.look is not None and settings.reuse is None:
@@ -155,7 +165,7 @@ def _calibrate_band(
             confidence=band.confidence,
             objection=objection,
         )
-        return BandCalibration(band, point, _curve_of(band, point, evidence))
+        return BandCalibration(band, point, _curve_of(point, evidence, 1 - delta), 1 - delta)
     if band.target_precision is not None:
         point = _precision_point(band.target_precision, evidence, settings, delta)
     else:
@@ -168,7 +178,8 @@ def _calibrate_band(
             inclusion_prob=evidence.draw.inclusion_prob,
             clusters=evidence.draw.clusters,
         )
-    parts = _parts_of(point, rules, sliced, settings, delta) if point.kind == "precision" and sliced else ()
+    tests = _tests_of(point, rules, sliced, settings, delta) if point.kind == "precision" and sliced else ()
+    parts = _parts_of(point, tests, sliced, settings) if tests and sliced else ()
     point = evidence.draw.described(point, evidence.scores, evidence.labels)
     if settings.n_claims > 1:
         shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
@@ -176,7 +187,8 @@ def _calibrate_band(
     if evidence.look is not None:
         seen = Look(evidence.look, delta, settings.reuse)
         point = after_look(point, seen, confidence=band.confidence, claims=settings.n_claims)
-    return BandCalibration(band, point, _curve_of(band, point, evidence), parts)
+    curve = _curve_of(point, evidence, 1 - delta)
+    return BandCalibration(band, point, curve, 1 - delta, slices=parts, slice_tests=tests)
 
 
 def _precision_point(target: float, evidence: Evidence, settings: Settings, delta: float) -> OperatingPoint:
@@ -204,8 +216,8 @@ def _precision_point(target: float, evidence: Evidence, settings: Settings, delt
     )
 
 
-def _curve_of(band: Band, point: OperatingPoint, evidence: Evidence) -> pl.DataFrame:
-    confidence, draw = band.confidence or CURVE_CONFIDENCE, evidence.draw
+def _curve_of(point: OperatingPoint, evidence: Evidence, confidence: float) -> pl.DataFrame:
+    draw = evidence.draw
     if draw.no_evidence:
         return pl.DataFrame(schema=CURVE_SCHEMA)
     if not draw.is_weighted:
@@ -223,41 +235,43 @@ def _curve_of(band: Band, point: OperatingPoint, evidence: Evidence) -> pl.DataF
     )
 
 
-def _parts_of(
+def _tests_of(
     point: OperatingPoint, rules: list[SliceRule], sliced: _Sliced, settings: Settings, delta: float
-) -> tuple[SliceResult, ...]:
-    """Every rule's slices at the point's threshold; the rules share delta."""
-    if point.threshold is None:
-        return ()
+) -> tuple[tuple[SliceTest, ...], ...]:
+    """The tests of every rule's slices, which share delta; once for each prior shift that is left open."""
     if point.prior_shift is None:
-        return _parts_corrected(point, rules, sliced, settings, delta)
-    each = [
-        _parts_corrected(
-            point,
-            rules,
-            sliced,
-            replace(settings, corrections=Corrections(prior_odds_ratio=ratio)),
-            (1 - ESTIMATE_SHARE) * delta,
+        return (_tests_corrected(point.target, rules, sliced, settings.corrections, delta),)
+    return tuple(
+        _tests_corrected(
+            point.target, rules, sliced, Corrections(prior_odds_ratio=ratio), (1 - ESTIMATE_SHARE) * delta
         )
         for ratio in ratios_left_open(point.prior_shift)
-    ]
-    return tuple(whatever_holds(parts) for parts in zip(*each, strict=True))
+    )
 
 
-def _parts_corrected(
-    point: OperatingPoint, rules: list[SliceRule], sliced: _Sliced, settings: Settings, delta: float
-) -> tuple[SliceResult, ...]:
-    assert point.threshold is not None
+def _tests_corrected(
+    target: float, rules: list[SliceRule], sliced: _Sliced, corrections: Corrections, delta: float
+) -> tuple[SliceTest, ...]:
     return tuple(
-        replace(part, target=rule.min_precision or point.target)
+        test
         for rule in rules
-        for part in check_slices(
+        for test in examine_slices(
             sliced[rule.by],
             by=rule.by,
-            threshold=point.threshold,
-            target=settings.corrections.tested_target(rule.min_precision or point.target),
+            target=rule.min_precision or target,
+            tested_target=corrections.tested_target(rule.min_precision or target),
             delta=delta / len(rules),
             min_flagged=rule.min_flagged,
-            own_thresholds=settings.slices == "own",
         )
     )
+
+
+def _parts_of(
+    point: OperatingPoint, tests: tuple[tuple[SliceTest, ...], ...], sliced: _Sliced, settings: Settings
+) -> tuple[SliceResult, ...]:
+    """What all tests say at the point's threshold."""
+    if point.threshold is None:
+        return ()
+    own = settings.slices == "own"
+    each = [at_threshold(examined, sliced, point.threshold, own_thresholds=own) for examined in tests]
+    return tuple(whatever_holds(parts) for parts in zip(*each, strict=True))

@@ -25,13 +25,18 @@ from calibrate.operating_points_file import (
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.recent import with_recent
-from calibrate.report.page import render_report
+from calibrate.report.evidence_facts import evidence_facts
+from calibrate.report.live.numbers import policy_numbers
+from calibrate.report.live.slices import slice_columns
 from calibrate.report.summary import summary_of
+from calibrate.report.tables.files import write_csv
+from calibrate.report.write import ReportedPolicy, write_report
 from calibrate.slices import rows_by_value
 from calibrate.traffic.file import Traffic
-from calibrate.traffic.policies import add_traffic, open_matching_traffic
+from calibrate.traffic.policies import open_matching_traffic, with_traffic
 from data.errors import InputError
-from data.files import TEMPORARY_PREFIX, atomic_file, atomic_folder
+from data.files import TEMPORARY_PREFIX, atomic_folder
+from data.labels import agreements_of
 from data.summary import Summary
 from data.tables import write_parquet
 
@@ -56,6 +61,7 @@ def calibrate(
     auditor: Literal["off", "llm"] = "off",
     reuse: str | None = None,
     traffic: Path | None = None,
+    review_seconds: float = 60.0,
     today: date | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
@@ -64,7 +70,8 @@ def calibrate(
         scores: scores.parquet of the model and runtime that will serve; holds every golden item.
         golden: folder of a frozen golden set.
         policies: folder of policy files.
-        out: folder to write: operating_points.json, curves.parquet, curves.csv, report/index.html. Replaced whole.
+        out: folder to write: operating_points.json, curves.parquet, curves.csv, and report/ with index.html, tables
+            as CSV and report.xlsx. Replaced whole.
         validation: folder with items.parquet and annotations.parquet of other items; plans where the tests begin
             and fits the probabilities. No guarantee rests on it.
         validation_scores: scores of the validation items, if `scores` does not hold them.
@@ -82,6 +89,7 @@ def calibrate(
             None pays: the k-th look at a policy's labels is tested at (1 - confidence) * 6 / (pi^2 k^2).
         traffic: traffic.parquet of the same model and runtime: sets the bands by capacity and says how many posts a
             day each band takes.
+        review_seconds: that one review takes: with it the page says how many hours a day a queue needs.
         today: a golden set that expired before this date certifies nothing; None is the current date.
 
     Returns:
@@ -91,6 +99,8 @@ def calibrate(
         InputError: a file is wrong, or the files do not belong together.
     """
     _check_replaceable(Path(out))
+    if not 0 < review_seconds <= 3600:
+        raise InputError(f"review_seconds = {review_seconds!r}: expected more than 0 seconds and at most 3600")
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
@@ -115,38 +125,44 @@ def calibrate(
         inputs = with_auditor(inputs, unresolved)
     _check_writable(Path(out))
     looks = look_numbers(inputs, settings)
-    sliced_by = {rule.by for policy in inputs.policies for rule in policy.slices} if slices != "off" else set()
-    rows = {by: rows_by_value(inputs.golden_set.items[by]) for by in sorted(sliced_by)}
-    calibrations = [
-        calibrate_policy(
-            policy,
-            evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id)),
-            scale=inputs.scores.metadata.scale,
-            settings=settings,
-        )
-        for policy in inputs.policies
-    ]
-    if counted:
-        calibrations = add_traffic(calibrations, inputs, counted)
+    policies_reported = _calibrated(inputs, settings, looks, counted)
+    calibrations = [each.calibration for each in policies_reported]
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
     content = _file_content(inputs, calibrations, budget, counted)
     curves = _curves(calibrations)
     with atomic_folder(out) as folder:
         write_operating_points(folder / POINTS_FILE, content)
         write_parquet(curves, folder / "curves.parquet")
-        with atomic_file(folder / "curves.csv") as file:
-            curves.write_csv(file)
-        with atomic_file(folder / "report" / "index.html") as file:
-            page = render_report(
-                calibrations,
-                content.golden_set,
-                content.scores,
-                has_pilot=bool(inputs.validation),
-                error_budget=content.error_budget,
-                traffic=content.traffic,
-            )
-            file.write_text(page, encoding="utf-8")
+        write_csv(curves, folder / "curves.csv")
+        write_report(
+            folder / "report",
+            policies_reported,
+            evidence_facts(inputs, content, settings.corrections, reuse),
+            points=folder / POINTS_FILE,
+            review_seconds=review_seconds,
+        )
     return summary_of(content, calibrations, written=[Path(out) / "report" / "index.html", Path(out) / POINTS_FILE])
+
+
+def _calibrated(
+    inputs: CalibrationInputs, settings: Settings, looks: dict[str, int], traffic: Traffic | None
+) -> list[ReportedPolicy]:
+    """Every policy with its operating points and the numbers of its page; one at a time, as sets may be large."""
+    declared = list(dict.fromkeys(rule.by for policy in inputs.policies for rule in policy.slices))
+    items = inputs.golden_set.items
+    rows = {by: rows_by_value(items[by]) for by in declared} if settings.slices != "off" else {}
+    columns = slice_columns(items, declared)
+    agreements = agreements_of(inputs.golden_set.annotations, inputs.policies)
+    scale, found = inputs.scores.metadata.scale, []
+    for policy in inputs.policies:
+        evidence = evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id))
+        calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
+        counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
+        if counted:
+            calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
+        numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
+        found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id]))
+    return found
 
 
 def _check_replaceable(out: Path) -> None:

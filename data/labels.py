@@ -133,6 +133,13 @@ def verdict_matrix(item_ids: list[str], annotations: pl.DataFrame, policies: lis
     return label_matrix(item_ids, verdicts, [policy.policy_id for policy in policies])
 
 
+def agreements_of(annotations: pl.DataFrame, policies: list[Policy]) -> dict[str, float | None]:
+    """The `agreement` of every policy, by policy_id."""
+    # Most items of large sets have one annotation, and say nothing.
+    repeated = annotations.filter(pl.struct("item_id", "policy_id").is_duplicated())
+    return {policy.policy_id: agreement(repeated, policy) for policy in policies}
+
+
 def agreement(annotations: pl.DataFrame, policy: Policy) -> float | None:
     """Krippendorff's alpha (nominal) of the blind human votes on one policy version; None with too few votes."""
     votes = annotations.filter(

@@ -29,23 +29,28 @@ def verb_from_arrays(n_policies: int, n_items: int) -> float:
     """Seconds of everything that the verb does once scores and labels are in memory, writing included."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        policies = _policies(folder / "policies", n_policies)
-        golden, validation = (_draw(n_policies, n, seed) for seed, n in enumerate((n_items, N_VALIDATION)))
-        golden_set = _frozen(folder / "golden", policies, 10, 0)
-        items = _items(n_items)
-        scores = Scores(items["item_id"].to_list(), [each.policy_id for each in policies], golden.scores, _METADATA)
-        inputs = CalibrationInputs(
-            policies=policies,
-            scores=scores,
-            golden_set=GoldenSet(golden_set.folder, golden_set.record, items, golden_set.annotations),
-            golden=golden,
-            validation=validation,
-            validation_scores=scores,
-        )
+        inputs = arrays(n_policies, n_items, folder)
         with patch("calibrate.run.read_inputs", return_value=inputs):
             began = time.perf_counter()
-            calibrate(scores=folder, golden=golden_set.folder, policies=folder / "policies", out=folder / "out")
+            calibrate(scores=folder, golden=folder / "golden", policies=folder / "policies", out=folder / "out")
             return time.perf_counter() - began
+
+
+def arrays(n_policies: int, n_items: int, folder: Path) -> CalibrationInputs:
+    """What `calibrate` finds instead of reading it from files; writes policies and a golden set to the folder."""
+    policies = _policies(folder / "policies", n_policies)
+    golden, validation = (_draw(n_policies, n, seed) for seed, n in enumerate((n_items, N_VALIDATION)))
+    golden_set = _frozen(folder / "golden", policies, 10, 0)
+    items = _items(n_items)
+    scores = Scores(items["item_id"].to_list(), [each.policy_id for each in policies], golden.scores, METADATA)
+    return CalibrationInputs(
+        policies=policies,
+        scores=scores,
+        golden_set=GoldenSet(golden_set.folder, golden_set.record, items, golden_set.annotations),
+        golden=golden,
+        validation=validation,
+        validation_scores=scores,
+    )
 
 
 def verb_from_files(n_policies: int, n_items: int) -> float:
@@ -57,7 +62,7 @@ def verb_from_files(n_policies: int, n_items: int) -> float:
         item_ids = golden_set.items["item_id"].to_list()
         values = _draw(n_policies, n_items, 1).scores
         write_scores(
-            folder / "scores.parquet", Scores(item_ids, [each.policy_id for each in policies], values, _METADATA)
+            folder / "scores.parquet", Scores(item_ids, [each.policy_id for each in policies], values, METADATA)
         )
         del golden_set, item_ids, values
         began = time.perf_counter()
@@ -70,7 +75,7 @@ def verb_from_files(n_policies: int, n_items: int) -> float:
         return time.perf_counter() - began
 
 
-_METADATA = ScoresMetadata(model_digest="ab" * 32, runtime="none")
+METADATA = ScoresMetadata(model_digest="ab" * 32, runtime="none")
 
 
 def _policies(folder: Path, n_policies: int) -> list[Policy]:

@@ -16,7 +16,8 @@ import numpy as np
 from calibrate import choose_recall_threshold, choose_threshold
 from calibrate.corrections import Corrections
 from calibrate.operating_point import OperatingPoint
-from calibrate.slices import check_slices, slice_labels
+from calibrate.slice_tests import at_threshold, examine_slices
+from calibrate.slices import slice_labels
 from scripts.bench_draws import Tally, scan
 from scripts.bench_populations import Array, Population, curve_population, hard_populations, rising_again
 
@@ -193,8 +194,8 @@ def twenty_slices(random: np.random.Generator) -> bool:
     scores, labels = random.random(3000).astype(np.float32), random.random(3000) < JUST_BELOW
     markets = {str(market): np.arange(market, 3000, 20) for market in range(20)}
     slices = slice_labels(scores, labels.astype(np.float32), markets)
-    parts = check_slices(slices, by="market", threshold=0.2, target=TARGET, delta=DELTA, min_flagged=30)
-    return any(part.status == "certified" for part in parts)
+    tests = examine_slices(slices, by="market", target=TARGET, tested_target=TARGET, delta=DELTA, min_flagged=30)
+    return any(part.status == "certified" for part in at_threshold(tests, {"market": slices}, 0.2))
 
 
 def fifty_policies(random: np.random.Generator) -> bool:

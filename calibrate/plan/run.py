@@ -10,7 +10,7 @@ from calibrate.plan.power import MOST_LABELS, labels_above
 from calibrate.plan.prospect import Prospect, prospect_of
 from calibrate.plan.strata import labels_in_strata
 from calibrate.plan.summary import summary_of_plan, table_of
-from calibrate.report.verdict import percent
+from calibrate.report.shown import percent
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder, write_json
 from data.policy import Band, Policy

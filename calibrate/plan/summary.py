@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from calibrate.plan.file import OptionRecord, PlanFile
-from calibrate.report.verdict import percent
+from calibrate.report.shown import percent
 from data.summary import Summary
 
 

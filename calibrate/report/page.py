@@ -1,121 +1,100 @@
-"""The calibration report: one HTML page for a policy lead, complete in itself."""
+"""The page on which a policy lead decides: one HTML file, complete in itself.
 
-from dataclasses import dataclass
+templates/ holds its parts: page.html.j2 the frame, css/ its looks, js/ what makes it live, words.en.json all words.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from calibrate.bands import BandPart
-from calibrate.looks import described_looks
-from calibrate.operating_points_file import ErrorBudgetRecord, GoldenSetRecord, ScoresRecord, TrafficRecord
-from calibrate.policy_calibration import BandCalibration, PolicyCalibration
-from calibrate.report import figures, verdict
+from calibrate.report.policy_page import PolicyPage
+from calibrate.report.schema import PageFacts
+from calibrate.report.text import all_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("base", "lists", "policy", "board", "slices", "choice", "print")
+SCRIPTS = (
+    "words",
+    "format",
+    "garwood",
+    "unpack",
+    "dom",
+    "state",
+    "reading",
+    "consequences",
+    "verdict",
+    "figures",
+    "curve",
+    "scores",
+    "control",
+    "slices",
+    "slice_charts",
+    "slice_section",
+    "evidence",
+    "choice",
+    "policy",
+    "overview",
+    "main",
+)
+# What a page may be asked in tests, and by a page that is served: everything else stays inside.
+OFFERED = (
+    "PAGE, CHOSEN, DELIVERY, numbersOf, cutAt, figuresAt, poissonBounds, percent, about, whole, estimate, "
+    "shownThreshold, shownVolume, typed, fixed, choiceText"
+)
 
 
-@dataclass(frozen=True)
-class BandView:
-    """What the page shows of a band."""
-
-    anchor: str
-    calibration: BandCalibration
-    verdict: str
-    claim: str
-    figure: figures.PrecisionRecallFigure | None
-    part: BandPart
-
-
-@dataclass(frozen=True)
-class PolicyView:
-    """What the page shows of a policy."""
-
-    calibration: PolicyCalibration
-    bands: tuple[BandView, ...]
-    cautions: list[str]
-    dots: tuple[figures.ReliabilityDot, ...]
-
-
-def render_report(
-    policies: list[PolicyCalibration],
-    golden_set: GoldenSetRecord,
-    scores: ScoresRecord,
-    *,
-    has_pilot: bool,
-    error_budget: ErrorBudgetRecord | None = None,
-    traffic: TrafficRecord | None = None,
-) -> str:
-    """Render the page: no external resource, no script, every value escaped, the same input the same bytes.
+def render_page(facts: PageFacts, policies: Sequence[PolicyPage]) -> str:
+    """Render the page: no external resource, no inline handler, the same input the same bytes.
 
     Args:
-        policies: in the order of the page.
-        golden_set: what the claims were certified on.
-        scores: whose scores.
-        has_pilot: whether a validation split planned the tests.
-        error_budget: how the bands share what may go wrong; None for each by itself.
-        traffic: what the volumes were counted on; None without.
+        facts: words and single numbers; its policies are those of `policies`, in this order.
+        policies: with their packed numbers.
     """
-    views = [_policy_view(number, calibration) for number, calibration in enumerate(policies)]
-    points = [band.point for calibration in policies for band in calibration.bands]
+    words = json.loads((TEMPLATES / "words.en.json").read_text(encoding="utf-8"))
+    script, style = _script(), _style()
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(
-        percent=lambda share: _unbroken(verdict.percent(share)),
-        threshold=verdict.shown_threshold,
-        about=verdict.about,
-        recall_seen=verdict.recall_seen,
-        shift=verdict.described_shift,
-        unbroken=_unbroken,
-        volume=verdict.shown_volume,
-    )
-    return environment.get_template("report.html.j2").render(
-        policies=views,
-        golden_set=golden_set,
-        scores=scores,
-        has_pilot=has_pilot,
-        looks=described_looks(
-            {
-                calibration.policy.policy_id: band.point.look.number
-                for calibration in policies
-                for band in calibration.bands
-                if band.point.look
-            }
-        ),
-        reuse=next((point.look.reuse for point in points if point.look), None),
-        traffic=traffic,
-        n_claims=error_budget.n_claims if error_budget and error_budget.mode == "all" else 1,
-        n_bands=sum(point.kind != "capacity" for point in points),
-        n_certified=sum(point.status == "certified" and point.kind != "capacity" for point in points),
-        n_fits=sum(point.status == "certified" and point.kind == "capacity" for point in points),
-        shared_risk=min(1.0, sum(1 - point.confidence for point in points if point.confidence is not None)),
-        plot=figures,
+    return environment.get_template("page.html.j2").render(
+        words=words,
+        policy=_security_policy(script, style),
+        style=style,
+        script=script,
+        word_data=_embedded(words),
+        facts=_embedded(all_shown(facts.model_dump(mode="json"))),
+        packed=[page.packed for page in policies],
     )
 
 
-def _policy_view(number: int, calibration: PolicyCalibration) -> PolicyView:
-    return PolicyView(
-        calibration=calibration,
-        bands=tuple(
-            BandView(
-                anchor=f"band-{number}-{place}",
-                calibration=band,
-                verdict=verdict.verdict(band.title, band.point),
-                claim=verdict.claim(band.point),
-                figure=figures.precision_recall_figure(band.curve, band.point),
-                part=part,
-            )
-            for place, (band, part) in enumerate(zip(calibration.bands, calibration.parts, strict=True))
-        ),
-        cautions=verdict.out_of_order(calibration.parts),
-        dots=figures.reliability_dots(calibration.reliability) if calibration.reliability else (),
+def _script() -> str:
+    parts = [(TEMPLATES / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return f'"use strict";\n(() => {{\n{"".join(parts)}window.setpoint = {{ {OFFERED} }};\n}})();\n'
+
+
+def _style() -> str:
+    return "".join((TEMPLATES / "css" / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
+
+
+def _security_policy(script: str, style: str) -> str:
+    """Nothing is fetched but from where the page came, and no script or style but these two runs."""
+    return (
+        f"default-src 'none'; script-src '{_hash_of(script)}'; style-src '{_hash_of(style)}'; img-src data: blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
 
 
-def _unbroken(sentence: str) -> str:
-    """The sentence with its percent signs kept on the line of their number."""
-    return sentence.replace(" %", "\u00a0%")
+def _hash_of(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _embedded(value: Any) -> str:
+    """JSON that cannot end the element it stands in, whatever its texts hold."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text

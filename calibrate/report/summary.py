@@ -5,7 +5,7 @@ from pathlib import Path
 from calibrate.looks import described_looks
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile
 from calibrate.policy_calibration import PolicyCalibration
-from calibrate.report.verdict import (
+from calibrate.report.shown import (
     described_shift,
     out_of_order,
     percent,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from calibrate.bands import BandPart, parts_of
-from calibrate.draw import Draw, draw_of
+from calibrate.draw import Draw
 from calibrate.inputs import CalibrationInputs
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 from calibrate.ranks.ranked import Scores
@@ -34,23 +34,6 @@ def open_matching_traffic(path: Path, inputs: CalibrationInputs) -> Traffic:
                 f"{path}: counts no scores of {policy.policy_id}; found {', '.join(traffic.metadata.policies)}"
             )
     return traffic
-
-
-def add_traffic(
-    calibrations: list[PolicyCalibration], inputs: CalibrationInputs, traffic: Traffic
-) -> list[PolicyCalibration]:
-    """`with_traffic` for every policy; the calibrations stand in the order of the inputs' policies."""
-    return [
-        with_traffic(
-            calibration,
-            inputs.golden.scores[:, column],
-            inputs.golden.labels[:, column],
-            draw_of(inputs.golden_set, calibration.policy.policy_id),
-            traffic.of(calibration.policy.policy_id),
-            traffic.metadata,
-        )
-        for column, calibration in enumerate(calibrations)
-    ]
 
 
 def with_traffic(

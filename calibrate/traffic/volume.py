@@ -9,8 +9,9 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from calibrate.bands import BandPart
-from calibrate.bounds import IntArray
+from calibrate.bounds import FloatArray, IntArray
 from calibrate.probability import as_logits
+from calibrate.ranks.ranked import Scores
 from calibrate.traffic.histogram import BIN_COUNT, BINS_PER_LOGIT, HALF, Scale, bin_indices, first_score
 
 VOLUME_CONFIDENCE = 0.95
@@ -53,12 +54,46 @@ class DailyVolume:
 
 
 @dataclass(frozen=True)
-class _AtOrAbove:
-    """Posts at or above a threshold: those in whole bins, an estimate, and those in bins that it cuts as well."""
+class AtOrAbove:
+    """Posts counted at or above thresholds: those in whole bins, and those in the bins that thresholds cut.
 
-    surely: int
-    estimated: float
-    possibly: int
+    Attributes:
+        above: int64 [T], in bins that lie at or above the threshold.
+        inside: int64 [T], in the bin that it cuts; 0 where it stands on an edge.
+        share: [T], of that bin, at or above it.
+    """
+
+    above: IntArray
+    inside: IntArray
+    share: FloatArray
+
+    @property
+    def estimated(self) -> FloatArray:
+        """[T], as if scores were spread evenly over each bin."""
+        result: FloatArray = self.above + self.share * self.inside
+        return result
+
+    @property
+    def possibly(self) -> IntArray:
+        """[T], with the bins that are cut."""
+        result: IntArray = self.above + self.inside
+        return result
+
+
+def at_or_above(counts: IntArray, thresholds: Scores, scale: Scale) -> AtOrAbove:
+    """Posts at or above each of the thresholds, float32 [T]."""
+    bins = bin_indices(thresholds, scale=scale)
+    from_top = np.append(np.cumsum(counts[::-1])[::-1], 0)
+    logits = as_logits(thresholds, scale)
+    # A threshold stands on an edge where the next lower number lies in another bin; nothing lies below the first.
+    least = np.float32(0 if scale == "probability" else np.finfo(np.float32).min)
+    lower = bin_indices(np.nextafter(thresholds, least), scale=scale)
+    on_edge = (lower < bins) | ((bins == 0) & (thresholds <= first_score(0, scale)))
+    return AtOrAbove(
+        above=np.where(on_edge, from_top[bins], from_top[bins + 1]),
+        inside=np.where(on_edge, 0, counts[bins]),
+        share=np.clip(bins + 1 - HALF - logits * BINS_PER_LOGIT, 0.0, 1.0),
+    )
 
 
 def poisson_bounds(count: int, *, confidence: float = VOLUME_CONFIDENCE) -> tuple[float, float]:
@@ -91,11 +126,14 @@ def daily_volume(part: BandPart, counts: IntArray, *, exposure: float, scale: Sc
         return None
     if part.collides:
         return DailyVolume(0.0, 0.0, 0.0)
-    inside = _at_or_above(counts, part.threshold, scale)
-    taken = _AtOrAbove(0, 0.0, 0) if part.below is None else _at_or_above(counts, part.below, scale)
-    low, _ = poisson_bounds(max(0, inside.surely - taken.possibly))
-    _, high = poisson_bounds(inside.possibly - taken.surely)
-    expected = inside.estimated - taken.estimated
+    ends = [part.threshold] if part.below is None else [part.threshold, part.below]
+    counted = at_or_above(counts, np.array(ends, np.float32), scale)
+    surely, possibly, estimated = (
+        [*values.tolist(), 0][:2] for values in (counted.above, counted.possibly, counted.estimated)
+    )
+    low, _ = poisson_bounds(max(0, surely[0] - possibly[1]))
+    _, high = poisson_bounds(possibly[0] - surely[1])
+    expected = estimated[0] - estimated[1]
     return DailyVolume(expected / exposure, low / exposure, high / exposure)
 
 
@@ -120,7 +158,7 @@ def lowest_within(
         A float32 number, or None if not even the highest edge will do. Scores in the first bin, below -16 in logits,
         are never reached.
     """
-    taken = 0 if part.below is None else _at_or_above(counts, part.below, scale).surely
+    taken = 0 if part.below is None else int(at_or_above(counts, np.array([part.below], np.float32), scale).above[0])
     counted = np.cumsum(counts[::-1])[::-1] - taken
     highest = BIN_COUNT - 1 if part.below is None else _bin_of(part.below, scale)
     found, low, high = None, 1, highest
@@ -135,17 +173,6 @@ def lowest_within(
         else:
             low = middle + 1
     return found
-
-
-def _at_or_above(counts: IntArray, threshold: float, scale: Scale) -> _AtOrAbove:
-    place = _bin_of(threshold, scale)
-    above = int(counts[place + 1 :].sum())
-    inside = int(counts[place])
-    if threshold <= first_score(place, scale):
-        return _AtOrAbove(above + inside, float(above + inside), above + inside)
-    logit = float(as_logits(np.array([threshold], np.float32), scale)[0])
-    share = min(1.0, max(0.0, place + 1 - HALF - logit * BINS_PER_LOGIT))
-    return _AtOrAbove(above, above + share * inside, above + inside)
 
 
 def _bin_of(threshold: float, scale: Scale) -> int:

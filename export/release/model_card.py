@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from calibrate.report.verdict import percent, recall_seen
+from calibrate.report.shown import percent, recall_seen
 from data.policy import Policy
 from export.model_folder import ModelFolder
 from export.release.decisions import ServedBand, ServedPack, ServedPolicies, ServedPolicy

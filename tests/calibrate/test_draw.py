@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from page_facts import page_facts
 from scipy import stats
 
 from calibrate import choose_threshold
@@ -53,8 +54,9 @@ def test_above_a_floor_recall_is_of_what_lies_above(calibration) -> None:
     assert "scan" in removal.method
     assert (content.golden_set.floor, content.golden_set.floor_policy) == (1.5, "fire")
     assert any(" above 1.50" in line and "auto_remove" in line for line in summary.lines)
-    page = (calibration.out / "report/index.html").read_text()
-    assert "of the violating posts above the floor of 1.50" in page
+    shown, other = page_facts(calibration.out)["policies"]
+    assert (shown["floor"], shown["no_evidence"]) == (1.5, None)
+    assert "drawn by the scores of fire" in other["no_evidence"]
     # Neither another policy nor the recall of all traffic can be certified on what lies above this one's floor.
     assert (scam.bands[0].status, review.status) == ("not_attainable", "not_attainable")
     assert "drawn by the scores of fire, from 1.5 on" in scam.bands[0].reason
@@ -136,7 +138,7 @@ def test_without_a_validation_split_the_page_says_that_no_ribbon_holds(calibrati
     calibration.validation = None
     calibration.run()
     assert pl.read_parquet(calibration.out / "curves.parquet")["precision_lower_band"].null_count() > 0
-    assert "no bound holds everywhere at once" in (calibration.out / "report/index.html").read_text()
+    assert not page_facts(calibration.out)["policies"][0]["bands"][0]["has_ribbon"]
 
 
 def test_items_of_one_cluster_are_one_bet(make_calibration) -> None:
@@ -146,7 +148,7 @@ def test_items_of_one_cluster_are_one_bet(make_calibration) -> None:
     removal, review, _ = load_operating_points(calibration.out).policies[0].bands
     assert "betting" in removal.method
     assert any("Clusters came into the sample" in sentence for sentence in review.assumptions)
-    assert "2 of the\n  600 golden posts are near-duplicates" in (calibration.out / "report/index.html").read_text()
+    assert page_facts(calibration.out)["evidence"]["golden_set"]["n_sharing_cluster"] == 2
 
 
 def test_expired_sets_certify_nothing_and_the_date_stands_in_no_output(calibration) -> None:
@@ -187,7 +189,7 @@ def test_a_band_by_capacity_is_not_described_below_the_floor(calibration, tmp_pa
     assert strict.threshold > 1.5 > loose.threshold
     assert (strict.precision is None, strict.recall_above) == (False, 1.5)
     assert (loose.precision, loose.recall, loose.recall_interval) == (None, None, None)
-    assert "no golden label speaks of it" in (calibration.out / "report/index.html").read_text()
+    assert page_facts(calibration.out)["policies"][0]["bands"][1]["record"]["precision"] is None
 
 
 def test_a_plan_from_a_set_above_a_floor_speaks_of_what_lies_above(calibration, tmp_path) -> None:

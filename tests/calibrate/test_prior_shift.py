@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from page_facts import page_facts
 from scipy import stats
 from scipy.stats.contingency import odds_ratio
 
@@ -124,8 +125,7 @@ def test_the_verb_estimates_it(calibration, recent) -> None:
     assert band["look"]["number"] == 2
     assert any(line.startswith("prior shift: fire, auto_remove: odds of violating") for line in summary.lines)
     assert not any(line.startswith("prior shift") for line in plain.lines)
-    page = (calibration.out / "report/index.html").read_text()
-    assert "Recent traffic:</b> odds of violating" in page
+    assert page_facts(calibration.out)["policies"][0]["bands"][0]["record"]["prior_shift"] == band["prior_shift"]
     for more in ({"prior_odds_ratio": 0.9}, {"unresolved": "not_violating"}, {"auditor": "llm"}):
         with pytest.raises(InputError, match="not together with"):
             calibration.run(recent=recent, **more)

@@ -83,7 +83,7 @@ def test_two_runs_give_the_same_bytes(calibration) -> None:
     calibration.run()
     first = {path: path.read_bytes() for path in calibration.out.rglob("*") if path.is_file()}
     calibration.run()
-    assert len(first) == 4
+    assert len(first) == 9
     assert all(path.read_bytes() == content for path, content in first.items())
 
 

@@ -6,14 +6,21 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from page_facts import page_facts
 from scipy import stats
 
 from calibrate import choose_threshold
-from calibrate.bounds import most_false_positives
+from calibrate.bounds import most_false_positives, upper_bound
 from calibrate.ranks.ranked import rank_labels
 from calibrate.ranks.search import certified_among_many, search_by_scan
-from calibrate.slices import check_slices, rows_by_value, slice_labels
+from calibrate.slice_tests import at_threshold, examine_slices
+from calibrate.slices import STATUSES, rows_by_value, slice_labels
 from data.errors import InputError
+
+
+def check_slices(slices, *, by: str, threshold: float, target: float, **question):
+    tests = examine_slices(slices, by=by, target=target, tested_target=target, **question)
+    return at_threshold(tests, {by: slices}, threshold)
 
 
 def test_twenty_slices_are_rarely_certified_wrongly() -> None:
@@ -74,7 +81,9 @@ def test_the_verb_reports_slices_and_their_own_thresholds(calibration) -> None:
     assert (photo["by"], photo["value"], review["slices"]) == ("media_type", "photo", [])
     assert photo["threshold"] is not None
     assert photo["n_flagged_labelled"] == removal["n_flagged_labelled"]
-    assert "media_type photo" in (calibration.out / "report" / "index.html").read_text()
+    [on_page] = page_facts(calibration.out)["policies"][0]["slices"]
+    assert (on_page["by"], on_page["value"], on_page["n_labelled"]) == ("media_type", "photo", photo["n_labelled"])
+    assert on_page["tests"]["0"]["threshold"] == photo["threshold"]
     assert content["error_budget"] == {"mode": "each", "n_claims": 1}
 
 
@@ -88,7 +97,7 @@ def test_all_claims_share_the_error_budget(calibration) -> None:
     assert [band["confidence"] for band in shared] == [band["confidence"] for band in each]
     assert shared[0]["threshold"] > each[0]["threshold"]
     assert shared[1]["threshold"] < each[1]["threshold"]
-    assert "All promises together" in (calibration.out / "report" / "index.html").read_text()
+    assert page_facts(calibration.out)["evidence"]["error_budget"] == content["error_budget"]
 
 
 def test_a_slice_column_that_is_missing(calibration) -> None:
@@ -150,3 +159,24 @@ def test_weighted_slices_are_tested_by_betting() -> None:
         slice_labels(scores, labels, rows, clusters=[str(row // 20) for row in range(1200)]), **question
     )
     assert all(part.status != "below" for part in clustered)
+
+
+def test_statuses_at_many_thresholds_are_those_of_the_bounds() -> None:
+    """Below is where the upper Clopper-Pearson bound says so; certified reaches down to the slice's own threshold."""
+    random = np.random.default_rng(5)
+    scores = random.random(3000).astype(np.float32)
+    labels = (random.random(3000) < 0.5 + 0.5 * scores).astype(np.float32)
+    slices = slice_labels(scores, labels, rows_by_value(pl.Series(random.integers(0, 3, 3000))))
+    seen = set()
+    for test in examine_slices(slices, by="market", target=0.9, tested_target=0.9, delta=0.1, min_flagged=30):
+        part = slices[test.value]
+        flagged, right = part.ranked.n_flagged, part.ranked.n_flagged - part.ranked.false_positives
+        found = [STATUSES[status] for status in test.statuses(flagged, right)]
+        is_below = upper_bound(right, flagged, confidence=1 - test.level) < 0.9
+        assert found == [
+            "certified" if n <= test.reached else "below" if low else "insufficient"
+            for n, low in zip(flagged, is_below, strict=True)
+        ]
+        seen.update(found)
+    assert seen == set(STATUSES)
+    assert test.statuses(np.array([0]), np.array([0])).tolist() == [STATUSES.index("insufficient")]

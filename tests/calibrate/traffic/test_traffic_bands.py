@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from page_facts import page_facts
 
 from calibrate.operating_points_file import load_operating_points
 from calibrate.traffic.run import traffic
@@ -83,8 +84,9 @@ def test_slices_that_the_policy_declares_have_volumes(make_calibration, tmp_path
     assert [(part.by, part.value) for part in volume.slices] == [("market", "de"), ("market", "fr")]
     assert german.expected + french.expected == pytest.approx(volume.expected)
     assert german.expected == pytest.approx(4 * french.expected, rel=0.2)
-    page = (calibration.out / "report" / "index.html").read_text()
-    assert "market de" in page
+    shown = page_facts(calibration.out)["policies"][0]
+    assert ("market", "de") in [(part["by"], part["value"]) for part in shown["slices"]]
+    assert shown["traffic"]["sliced_by"] == ["market"]
 
 
 def test_capacity_first_and_a_band_that_it_leaves_nothing(make_calibration, tmp_path: Path) -> None:
@@ -96,19 +98,18 @@ def test_capacity_first_and_a_band_that_it_leaves_nothing(make_calibration, tmp_
     assert second.threshold > first.threshold
     assert (second.daily_volume.low, second.daily_volume.expected, second.daily_volume.high) == (0, 0, 0)
     assert any("auto_remove never sees a post of its own" in line for line in summary.lines)
-    page = (calibration.out / "report" / "index.html").read_text().replace("\u00a0", " ")
-    assert "escalate takes all of them first" in page
-    assert "<dt>Posts a day</dt><dd>none</dd>" in page
+    volume = page_facts(calibration.out)["policies"][0]["bands"][1]["daily_volume"]
+    assert (volume["low"], volume["expected"], volume["high"]) == (0, 0, 0)
 
 
 def test_the_page_tells_volumes_and_what_fits(make_calibration, tmp_path: Path) -> None:
     calibration = make_calibration()
     calibration.run(traffic=write_traffic(tmp_path))
-    page = " ".join((calibration.out / "report" / "index.html").read_text().replace("\u00a0", " ").split())
-    assert "escalate takes at most 400 posts a day. No precision is promised; of the golden posts" in page
-    assert ">Fits</span>" in page
-    assert "Waits for traffic" not in page
-    assert "Counted over 10 days (60,000 posts);" in page
+    facts = page_facts(calibration.out)
+    assert (facts["evidence"]["traffic"]["days"], facts["evidence"]["traffic"]["n_posts"]) == (10, 60_000)
+    band = facts["policies"][0]["bands"][2]
+    assert (band["record"]["status"], band["record"]["target"]) == ("certified", 400)
+    assert band["daily_volume"]["high"] <= 400
     again = (calibration.out / "report" / "index.html").read_bytes()
     calibration.run(traffic=tmp_path / "traffic.parquet")
     assert (calibration.out / "report" / "index.html").read_bytes() == again
@@ -121,7 +122,7 @@ def test_a_capacity_that_nothing_fits(make_calibration, tmp_path: Path) -> None:
     band = load_operating_points(calibration.out).policies[0].bands[0]
     assert (band.status, band.threshold, band.daily_volume) == ("not_attainable", None, None)
     assert "Even the highest scores cannot be shown to bring at most 3 posts a day" in band.reason
-    assert "Does not fit" in (calibration.out / "report" / "index.html").read_text()
+    assert page_facts(calibration.out)["policies"][0]["bands"][0]["record"]["reason"] == band.reason
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from calibrate.bands import BandPart, parts_of
-from calibrate.report.verdict import out_of_order
+from calibrate.report.shown import out_of_order
 from calibrate.traffic.histogram import BIN_COUNT, bin_indices, first_score, histogram
 from calibrate.traffic.volume import daily_volume, lowest_within, poisson_bounds
 

@@ -1,4 +1,4 @@
-"""Operating points in words, for a policy lead."""
+"""Figures as people read them. The page writes the same in its own language: templates/js/format.js."""
 
 import math
 from collections.abc import Sequence
@@ -35,18 +35,23 @@ def about(count: int) -> str:
     return f"{math.ceil(count / digits) * digits:,}"
 
 
+def estimate(value: float) -> str:
+    """An estimated number of posts or hours: whole from 10 on, else with one decimal.
+
+    Examples:
+        >>> estimate(0), estimate(0.01), estimate(3.14), estimate(9.97), estimate(1234.5)
+        ('0', 'under 0.1', '3.1', '10', '1,234')
+    """
+    if value == 0:
+        return "0"
+    if value < 0.05:
+        return "under 0.1"
+    return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
 def shown_threshold(threshold: float) -> str:
     """A threshold for reading, at least three significant digits; the exact one stands in the files."""
     return f"{threshold:.2f}" if 1 <= abs(threshold) < 1000 else f"{threshold:.3g}"
-
-
-def claim(point: OperatingPoint) -> str:
-    """What the band asks for."""
-    if point.kind == "capacity":
-        return f"at most {point.target:,.0f} posts a day"
-    what = "precision at least" if point.kind == "precision" else "recall at least"
-    assert point.confidence is not None
-    return f"{what} {percent(point.target)} ({percent(point.confidence)} confidence)"
 
 
 def promise(band: BandRecord) -> str:
@@ -54,24 +59,6 @@ def promise(band: BandRecord) -> str:
     if band.kind == "capacity":
         return f"{band.target:,.0f} posts a day"
     return f"{band.kind} {percent(band.target)}"
-
-
-def verdict(action: str, point: OperatingPoint) -> str:
-    """The answer in one to three sentences."""
-    if point.status != "certified":
-        return f"Not attainable: {_missing(point)}"
-    assert point.threshold is not None
-    if point.kind == "capacity":
-        return _fits(action, point, point.threshold)
-    opening = f"At {shown_threshold(point.threshold)}, {action} is certified: {claim(point)}."
-    if point.kind == "recall":
-        assert point.precision is not None
-        whole = "of the posts at or above it violate, those included that stricter bands take first"
-        return f"{opening} {percent(point.precision)} {whole}."
-    if point.recall is None or point.recall_interval is None:
-        return opening
-    low, high = point.recall_interval
-    return f"{opening} It catches {percent(point.recall)} of {_whose(point)} [{percent(low)} to {percent(high)}]."
 
 
 def recall_seen(point: OperatingPoint | BandRecord) -> str:
@@ -125,34 +112,3 @@ def shown_volume(volume: DailyVolume | SliceVolume) -> str:
     if volume.expected < max(10, 2 * margin):
         return f"{math.floor(volume.low):,} to {math.ceil(volume.high):,}"
     return f"{round(volume.expected):,} ± {about(margin)}"
-
-
-def _fits(action: str, point: OperatingPoint, threshold: float) -> str:
-    opening = f"At {shown_threshold(threshold)}, {action} takes {claim(point)}. No precision is promised"
-    if point.precision is None:
-        return f"{opening}; no golden label speaks of it."
-    return f"{opening}; of the golden posts at or above it, {percent(point.precision)} violate."
-
-
-def _whose(point: OperatingPoint) -> str:
-    if point.recall_above is None:
-        return "violations"
-    return f"the violating posts above the floor of {shown_threshold(point.recall_above)}"
-
-
-def _missing(point: OperatingPoint) -> str:
-    if point.kind == "capacity":
-        return point.reason
-    asked = f"{claim(point)} could not be shown."
-    if point.method == "none":
-        return f"{asked} {point.reason}"
-    if point.labels_needed is None:
-        advice = "These labels give no reason to expect that more of them would do."
-        return f"{asked} {advice if point.kind == 'precision' else point.reason}"
-    more = point.labels_needed - point.n_labelled
-    if more > 0:
-        return f"{asked} Label about {about(more)} more posts drawn the same way."
-    return (
-        f"{asked} It is close: a new golden set of the same size, or a validation split that plans where the test "
-        "begins, may succeed."
-    )

@@ -1,0 +1,105 @@
+// What everything rests on: the golden set, how it was used, how the threshold was found, digests.
+
+function facts(pairs) {
+  const rows = pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== "");
+  return element("dl", { class: "facts" }, rows.map(([name, value]) => element("div", {}, element("dt", {}, words(`evidence.${name}`)), element("dd", {}, value))));
+}
+
+function span(dates) {
+  if (dates === null) return null;
+  const [from, to] = dates;
+  const [first, last] = [from, to].map((date) => foreign(date, { class: "date" }));
+  return from === to ? first : element("span", {}, first, " – ", last);
+}
+
+// The golden set and all that policies share.
+function sharedEvidence() {
+  const { golden_set: golden, scores, traffic, error_budget: budget, pilot_digest: pilot } = PAGE.evidence;
+  return facts([
+    ["golden", foreign(`${golden.name} ${golden.version}`)],
+    ["items", whole(golden.n_items)],
+    ["population", foreign(golden.population)],
+    ["window", golden.window && foreign(golden.window)],
+    ["design", words(`design.${golden.design}`)],
+    ["floor", golden.floor === null ? null : `${shownThreshold(golden.floor)} (${golden.floor_policy ?? ""})`],
+    ["created", span(PAGE.evidence.created)],
+    ["annotated", span(PAGE.evidence.annotated)],
+    ["expires", golden.expires_at],
+    ["looks", PAGE.evidence.looks && foreign(PAGE.evidence.looks)],
+    ["budget", words(`budget.${budget.mode}`, { n: budget.n_claims })],
+    ["corrections", PAGE.evidence.corrections.length ? PAGE.evidence.corrections.join(" ") : words("evidence.uncorrected")],
+    ["traffic", traffic && words("evidence.traffic_counted", { posts: whole(traffic.n_posts), n: traffic.days, days: grouped(String(traffic.days)), share: percent(traffic.sampled_share) })],
+    ["model", scores.model_digest === null ? words("evidence.foreign") : digest(scores.model_digest)],
+    ["runtime", scores.runtime && foreign(scores.runtime)],
+    ["golden_digest", digest(golden.digest)],
+    ["scores_digest", digest(scores.digest)],
+    ["traffic_digest", traffic && digest(traffic.digest)],
+    ["pilot", pilot === null ? words("evidence.no_pilot") : digest(pilot)],
+    ["calibration", digest(PAGE.calibration)],
+  ]);
+}
+
+function digest(text) {
+  return element("code", {}, text);
+}
+
+// What must be known before anything on the page is believed.
+function cautions() {
+  const { golden_set: golden, reuse } = PAGE.evidence;
+  return [
+    golden.n_sharing_cluster ? caution(words("caution.clusters", { n: golden.n_sharing_cluster, all: whole(golden.n_items) })) : null,
+    reuse === null ? null : caution(words("caution.reuse", { reuse: isolated(reuse) })),
+  ];
+}
+
+function caution(text) {
+  return element("p", { class: "caution" }, text);
+}
+
+// One policy's own: labels, agreement, how its band was tested, and under which assumptions.
+function policyEvidence(policy, bandPlace) {
+  const { record } = policy.bands[bandPlace];
+  return section(
+    "evidence", words("evidence.title"),
+    element(
+      "div", { class: "columns" },
+      element(
+        "div", {},
+        element("h3", {}, words("evidence.labels")),
+        facts([
+          ["labelled", whole(policy.n_labelled)],
+          ["positive", whole(policy.n_positive)],
+          ["unknown", whole(policy.n_unknown)],
+          ["agreement", policy.agreement === null ? words("evidence.no_agreement") : grouped(fixed(policy.agreement, 2))],
+          ["weighted", policy.is_weighted ? words("evidence.is_weighted") : null],
+          ["shift", record.prior_shift && words("evidence.shifted", shiftValues(record.prior_shift))],
+          ["look", record.look && words("evidence.look_spent", { n: record.look.number, spent: percent(record.look.spent) })],
+          ["tested", record.tested_target && percent(record.tested_target)],
+        ]),
+        probabilities(policy),
+      ),
+      element(
+        "div", {},
+        element("h3", {}, words("evidence.how")),
+        element("p", {}, foreign(record.reason)),
+        record.method === "none" ? null : element("p", {}, words("evidence.method", { method: isolated(record.method) })),
+        record.assumptions.length ? element("h3", {}, words("evidence.holds_if")) : null,
+        element("ul", {}, record.assumptions.map((sentence) => element("li", {}, foreign(sentence)))),
+        element("p", {}, element("a", { href: "#/method" }, words("evidence.statement"))),
+      ),
+    ),
+    element("details", {}, element("summary", {}, words("evidence.shared")), sharedEvidence()),
+  );
+}
+
+function shiftValues(shift) {
+  const ratio = shift.estimate === null ? words("evidence.many") : shownThreshold(shift.estimate);
+  return { ratio, lower: shownThreshold(shift.lower), n: shift.n_recent };
+}
+
+function probabilities(policy) {
+  const { reason, expected_calibration_error: error, n_labelled: n } = policy.calibrator;
+  if (reason !== null) return element("p", { class: "soft" }, words("evidence.unfitted", { reason: isolated(reason) }));
+  const points = error === null ? null : grouped(fixed(100 * error, 1));
+  return element("p", { class: "soft" }, words(points === null ? "evidence.fitted" : "evidence.fitted_off", { n, points: points ?? "" }));
+}

@@ -1,0 +1,91 @@
+// All policies at a glance.
+
+function overview() {
+  const bands = PAGE.policies.flatMap((policy, policyPlace) => policy.bands.map((band, bandPlace) => ({ policy, policyPlace, band, bandPlace })));
+  const promised = bands.filter(({ band }) => band.record.kind !== "capacity");
+  const certified = promised.filter(({ band }) => band.record.status === "certified").length;
+  const fitting = bands.filter(({ band }) => band.record.kind === "capacity" && band.record.status === "certified").length;
+  const body = element("tbody", {}, bands.map(bandRow));
+  const withTraffic = PAGE.evidence.traffic !== null;
+  const search = PAGE.policies.length > 8 ? searchField(body, bands) : null;
+  return element(
+    "article", { class: "overview" },
+    element(
+      "header", { class: "masthead" },
+      element("h1", {}, words("overview.title", { n: certified, all: whole(promised.length) })),
+      element("p", { class: "lead" }, words("overview.lead", { n: PAGE.policies.length }), " ", fitting ? words("overview.fitting", { n: fitting }) : ""),
+    ),
+    cautions(),
+    search,
+    element(
+      "div", { class: "scroll" },
+      element(
+        "table", { class: "list glance" },
+        element("caption", { class: "unseen" }, words("overview.caption")),
+        element("thead", {}, element("tr", {}, overviewHeads(withTraffic))),
+        body,
+      ),
+    ),
+    guide(),
+    section("shared", words("evidence.shared"), sharedEvidence(), element("p", { class: "soft" }, words("overview.files"))),
+  );
+}
+
+function overviewHeads(withTraffic) {
+  const names = ["band", "verdict", "threshold", "promise", "precision", "recall", ...(withTraffic ? ["volume"] : [])];
+  return names.map((name) => element("th", { scope: "col", class: ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
+}
+
+function bandRow({ policy, policyPlace, band, bandPlace }) {
+  const record = band.record;
+  const threshold = CHOSEN[policyPlace][bandPlace];
+  const moved = isMoved(policyPlace, bandPlace);
+  const where = moved ? null : standing(band, threshold, policy.traffic ? band.daily_volume : undefined);
+  const cell = (name, text, kind = "number") => element("td", { class: kind, "data-label": words(`overview.${name}`) }, text);
+  return element(
+    "tr", {},
+    element("th", { scope: "row" }, element("a", { href: `#/${policy.policy_id}/${bandPlace + 1}` }, foreign(policy.name, { class: "policy-name" }), " ", foreign(band.title, { class: "band-name" }))),
+    cell("verdict", moved ? badge("warn", words("overview.moved")) : standingBadge(where), ""),
+    cell("threshold", threshold === null ? "–" : shownThreshold(threshold)),
+    cell("promise", claim(record), "wide"),
+    cell("precision", moved ? "–" : shown(record.precision, percent)),
+    cell("recall", moved ? "–" : shown(record.recall, percent)),
+    PAGE.evidence.traffic ? cell("volume", moved || !band.daily_volume ? "–" : shownVolume(band.daily_volume)) : null,
+  );
+}
+
+function searchField(body, bands) {
+  const rows = [...body.rows];
+  const input = element("input", {
+    type: "search", id: "search",
+    oninput: () => {
+      const wanted = input.value.trim().toLowerCase();
+      rows.forEach((row, i) => {
+        const { policy, band } = bands[i];
+        row.hidden = !`${policy.name} ${policy.policy_id} ${band.title} ${band.record.status}`.toLowerCase().includes(wanted);
+      });
+      say(found, words("overview.found", { n: rows.filter((row) => !row.hidden).length }));
+    },
+  });
+  const found = element("span", { class: "soft", role: "status" });
+  return element("p", { class: "search" }, element("label", { for: "search" }, words("overview.search")), input, found);
+}
+
+// How to read the page, in plain words.
+function guide() {
+  const { error_budget: budget, traffic, looks } = PAGE.evidence;
+  const names = ["certified", "unattained", "estimate", ...(traffic ? ["volume"] : []), ...(looks ? ["look"] : []), budget.mode === "all" && budget.n_claims > 1 ? "together" : "alone"];
+  const risk = PAGE.policies.flatMap((policy) => policy.bands).reduce((sum, band) => sum + (band.record.confidence === null ? 0 : 1 - band.record.confidence), 0);
+  const values = { n: budget.n_claims, risk: percent(Math.min(1, risk)), posts: traffic ? whole(traffic.n_posts) : "" };
+  return section("guide", words("guide.title"), element("div", { class: "columns" }, names.map((name) => element("div", {}, element("h3", {}, words(`guide.${name}.title`)), element("p", {}, words(`guide.${name}.text`, values))))));
+}
+
+// The method in plain words, and what exactly is claimed.
+function methodView() {
+  const parts = ["question", "scan", "promise", "not", "slices", "looks", "volumes"];
+  return element(
+    "article", { class: "method" },
+    element("header", { class: "masthead" }, element("h1", {}, words("method.title")), element("p", { class: "lead" }, words("method.lead"))),
+    parts.map((name) => section(`method-${name}`, words(`method.${name}.title`), element("p", {}, words(`method.${name}.text`)))),
+  );
+}

@@ -1,0 +1,63 @@
+"""Writes the report of a calibration: the page, and its figures as tables for spreadsheets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibrate.draw import Draw
+from calibrate.policy_calibration import PolicyCalibration
+from calibrate.report.live.numbers import PolicyNumbers
+from calibrate.report.page import render_page
+from calibrate.report.policy_page import policy_page
+from calibrate.report.schema import EvidenceFacts, PageFacts
+from calibrate.report.tables.files import write_tables
+from calibrate.report.tables.frames import tables_of
+from data.files import atomic_file, sha256_of_file
+
+
+@dataclass(frozen=True)
+class ReportedPolicy:
+    """A calibrated policy with all that its page needs.
+
+    Attributes:
+        calibration: its bands.
+        numbers: at every threshold that the page offers.
+        draw: how its golden items came into their set.
+        agreement: of its annotators; None with too few votes.
+    """
+
+    calibration: PolicyCalibration
+    numbers: PolicyNumbers
+    draw: Draw
+    agreement: float | None
+
+
+def write_report(
+    folder: Path,
+    policies: Sequence[ReportedPolicy],
+    evidence: EvidenceFacts,
+    *,
+    points: Path,
+    review_seconds: float,
+) -> None:
+    """Write index.html and the tables.
+
+    Args:
+        folder: to write to.
+        policies: in the order of the page.
+        evidence: that they share.
+        points: the operating_points.json that the page belongs to: choices made on the page carry its digest.
+        review_seconds: that one review takes.
+    """
+    pages = [policy_page(each.calibration, each.numbers, each.draw, agreement=each.agreement) for each in policies]
+    facts = PageFacts(
+        calibration=sha256_of_file(points),
+        review_seconds=review_seconds,
+        evidence=evidence,
+        policies=[page.facts for page in pages],
+    )
+    with atomic_file(folder / "index.html") as file:
+        file.write_text(render_page(facts, pages), encoding="utf-8")
+    write_tables(
+        folder, tables_of([each.calibration for each in policies], [each.numbers for each in policies], evidence)
+    )

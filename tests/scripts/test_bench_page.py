@@ -1,0 +1,19 @@
+"""bench_page still runs, on a small set; its figures are for people to print, not for tests."""
+
+from pathlib import Path
+
+from browser import chromium
+
+from scripts.bench_page import build, measured
+
+
+def test_a_small_page_is_built_and_measured(tmp_path: Path) -> None:
+    page, seconds = build(2, 1500, tmp_path)
+    assert seconds > 0
+    with chromium():
+        pass  # or skip
+    figures = measured(page)
+    assert figures["overview"]["ready"] > 0
+    assert figures["policy"]["ready"] > 0
+    assert 0 < figures["policy"]["typical"] <= figures["policy"]["step"] < 60_000
+    assert figures["policy"]["clock"] > 0
