@@ -1,41 +1,33 @@
 """The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
 
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import polars as pl
+from pydantic import Field
 
 from calibrate.corrections import Corrections, Unresolved
 from calibrate.draw import check_drawn_alike
 from calibrate.evidence import evidence_of
-from calibrate.inputs import CalibrationInputs, check_unexpired, count_sharing_cluster, read_inputs, with_auditor
+from calibrate.gate_file import GATE_FILE, PRECISIONS
+from calibrate.inputs import CalibrationInputs, check_unexpired, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
-from calibrate.operating_points_file import (
-    BandRecord,
-    CalibratorRecord,
-    ErrorBudgetRecord,
-    GoldenSetRecord,
-    OperatingPointsFile,
-    PolicyRecord,
-    ScoresRecord,
-    TrafficRecord,
-    write_operating_points,
-)
-from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
+from calibrate.operating_points_file import ErrorBudgetRecord
+from calibrate.outcome import POINTS_FILE, Outcome, outcome_of
+from calibrate.policy_calibration import Settings, calibrate_policy
+from calibrate.precisions import Limits, check_precision, compare_precisions
 from calibrate.recent import with_recent
-from calibrate.report.page import render_report
 from calibrate.report.summary import summary_of
 from calibrate.slices import rows_by_value
 from calibrate.traffic.file import Traffic
 from calibrate.traffic.policies import add_traffic, open_matching_traffic
 from data.errors import InputError
-from data.files import TEMPORARY_PREFIX, atomic_file, atomic_folder
+from data.files import TEMPORARY_PREFIX, atomic_folder, write_json
+from data.policy import Identifier
 from data.summary import Summary
-from data.tables import write_parquet
-
-POINTS_FILE = "operating_points.json"
 
 
 def calibrate(
@@ -57,6 +49,9 @@ def calibrate(
     reuse: str | None = None,
     traffic: Path | None = None,
     today: date | None = None,
+    precisions: dict[Identifier, Path] | None = None,
+    most_flips: Annotated[float, Field(ge=0, le=1)] = 0.005,
+    margin: Annotated[float, Field(ge=0)] = 0.1,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -83,6 +78,10 @@ def calibrate(
         traffic: traffic.parquet of the same model and runtime: sets the bands by capacity and says how many posts a
             day each band takes.
         today: a golden set that expired before this date certifies nothing; None is the current date.
+        precisions: scores of the model in other precisions, by name. Each is certified on its own, as part of the
+            same look, into `out/precisions/NAME`, and held against `scores`: see `calibrate.precisions`.
+        most_flips: share of the golden decisions that may flip; a precision that flips more is refused.
+        margin: flips are counted apart where the score by `scores` lies further than this from a threshold.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -94,6 +93,12 @@ def calibrate(
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
+    lower = {}
+    for name, file in (precisions or {}).items():
+        lower[name] = read_inputs(
+            scores=file, golden=golden, policies=policies, validation=validation, validation_scores=None
+        )
+        check_precision(name, file, lower[name], inputs)
     check_unexpired(inputs.golden_set, today or date.today())
     counted = open_matching_traffic(traffic, inputs) if traffic else None
     settings = _settings(
@@ -102,6 +107,7 @@ def calibrate(
         slices=slices,
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
         reuse=reuse,
+        n_precisions=1 + len(lower),
     )
     if recent is not None or auditor != "off":
         check_drawn_alike(inputs.golden_set, "recent=" if recent is not None else f"auditor={auditor}")
@@ -111,11 +117,38 @@ def calibrate(
         )
     if recent is not None:
         inputs = with_recent(inputs, recent, settings.corrections)
+        lower = {name: with_recent(each, recent, settings.corrections) for name, each in lower.items()}
     if auditor == "llm":
         inputs = with_auditor(inputs, unresolved)
+        lower = {name: with_auditor(each, unresolved) for name, each in lower.items()}
     _check_writable(Path(out))
-    looks = look_numbers(inputs, settings)
-    sliced_by = {rule.by for policy in inputs.policies for rule in policy.slices} if slices != "off" else set()
+    looks = look_numbers(inputs, settings, lower)
+    budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
+    outcome = _certified(inputs, settings, looks, budget, counted)
+    outcomes = {name: _certified(each, settings, looks, budget, None) for name, each in lower.items()}
+    gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
+    with atomic_folder(out) as folder:
+        outcome.write(folder)
+        for name, each in outcomes.items():
+            each.write(folder / PRECISIONS / name)
+        if gate:
+            write_json(folder / GATE_FILE, gate.model_dump(mode="json", by_alias=True))
+    written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
+    summary = summary_of(outcome.content, outcome.calibrations, written=written)
+    return replace(summary, lines=[*summary.lines, *(gate.lines() if gate else [])])
+
+
+def _certified(
+    inputs: CalibrationInputs,
+    settings: Settings,
+    looks: Mapping[str, int],
+    budget: ErrorBudgetRecord,
+    counted: Traffic | None,
+) -> Outcome:
+    """The complete procedure on one file of scores."""
+    sliced_by = (
+        {rule.by for policy in inputs.policies for rule in policy.slices} if settings.slices != "off" else set()
+    )
     rows = {by: rows_by_value(inputs.golden_set.items[by]) for by in sorted(sliced_by)}
     calibrations = [
         calibrate_policy(
@@ -128,25 +161,7 @@ def calibrate(
     ]
     if counted:
         calibrations = add_traffic(calibrations, inputs, counted)
-    budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    content = _file_content(inputs, calibrations, budget, counted)
-    curves = _curves(calibrations)
-    with atomic_folder(out) as folder:
-        write_operating_points(folder / POINTS_FILE, content)
-        write_parquet(curves, folder / "curves.parquet")
-        with atomic_file(folder / "curves.csv") as file:
-            curves.write_csv(file)
-        with atomic_file(folder / "report" / "index.html") as file:
-            page = render_report(
-                calibrations,
-                content.golden_set,
-                content.scores,
-                has_pilot=bool(inputs.validation),
-                error_budget=content.error_budget,
-                traffic=content.traffic,
-            )
-            file.write_text(page, encoding="utf-8")
-    return summary_of(content, calibrations, written=[Path(out) / "report" / "index.html", Path(out) / POINTS_FILE])
+    return outcome_of(inputs, calibrations, budget, counted)
 
 
 def _check_replaceable(out: Path) -> None:
@@ -176,8 +191,11 @@ def _settings(
     slices: Literal["off", "test", "own"],
     corrections: Corrections,
     reuse: str | None,
+    n_precisions: int,
 ) -> Settings:
-    """How bands are tested. The claims of `all` are bands by precision or recall, and each band's slices together."""
+    """How bands are tested. The claims of `all` are, in each precision, bands by precision or recall, and each band's
+    slices together.
+    """
     missing = [
         (policy.policy_id, rule.by)
         for policy in inputs.policies
@@ -197,74 +215,8 @@ def _settings(
         if band.kind != "capacity"
     )
     return Settings(
-        n_claims=max(1, n_claims) if error_budget == "all" else 1,
+        n_claims=max(1, n_claims * n_precisions) if error_budget == "all" else 1,
         corrections=corrections,
         slices=slices,
         reuse=reuse,
-    )
-
-
-def _file_content(
-    inputs: CalibrationInputs,
-    calibrations: list[PolicyCalibration],
-    error_budget: ErrorBudgetRecord,
-    traffic: Traffic | None,
-) -> OperatingPointsFile:
-    record, metadata = inputs.golden_set.record, inputs.scores.metadata
-    return OperatingPointsFile(
-        golden_set=GoldenSetRecord(
-            name=record.name,
-            version=record.version,
-            digest=record.digest,
-            design=record.design,
-            population=record.population,
-            window=record.window,
-            floor=record.floor,
-            floor_policy=record.scored_by.policy_id if record.scored_by else None,
-            expires_at=record.expires_at.isoformat() if record.expires_at else None,
-            n_items=len(inputs.golden_set.items),
-            n_sharing_cluster=count_sharing_cluster(inputs.golden_set.items),
-        ),
-        scores=ScoresRecord(
-            digest=inputs.scores.digest(),
-            scale=metadata.scale,
-            model_digest=metadata.model_digest,
-            runtime=metadata.runtime,
-        ),
-        pilot_digest=inputs.validation_scores.digest() if inputs.validation_scores else None,
-        error_budget=error_budget,
-        traffic=(
-            TrafficRecord(
-                digest=traffic.digest(), **traffic.metadata.model_dump(include=set(TrafficRecord.model_fields))
-            )
-            if traffic
-            else None
-        ),
-        policies=tuple(
-            PolicyRecord(
-                policy_id=calibration.policy.policy_id,
-                policy_version=calibration.policy.version,
-                calibrator=CalibratorRecord.of(
-                    calibration.calibrator,
-                    calibration.reliability.expected_calibration_error if calibration.reliability else None,
-                ),
-                bands=tuple(
-                    BandRecord.of(band.band, band.point, band.slices, band.volume) for band in calibration.bands
-                ),
-            )
-            for calibration in calibrations
-        ),
-    )
-
-
-def _curves(calibrations: list[PolicyCalibration]) -> pl.DataFrame:
-    return pl.concat(
-        band.curve.select(
-            pl.lit(calibration.policy.policy_id).alias("policy_id"),
-            pl.lit(band.band.action).alias("action"),
-            pl.lit(band.band.queue, dtype=pl.String).alias("queue"),
-            pl.all(),
-        )
-        for calibration in calibrations
-        for band in calibration.bands
     )

@@ -1,0 +1,135 @@
+"""What a calibration found, and the folder that it is written to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from calibrate.inputs import CalibrationInputs, count_sharing_cluster
+from calibrate.operating_points_file import (
+    BandRecord,
+    CalibratorRecord,
+    ErrorBudgetRecord,
+    GoldenSetRecord,
+    OperatingPointsFile,
+    PolicyRecord,
+    ScoresRecord,
+    TrafficRecord,
+    write_operating_points,
+)
+from calibrate.policy_calibration import PolicyCalibration
+from calibrate.report.page import render_report
+from calibrate.traffic.file import Traffic
+from data.files import atomic_file
+from data.tables import write_parquet
+
+POINTS_FILE = "operating_points.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every policy calibrated on one file of scores.
+
+    Attributes:
+        inputs: what that stands on.
+        calibrations: of the policies, in their order.
+        content: of operating_points.json.
+    """
+
+    inputs: CalibrationInputs
+    calibrations: list[PolicyCalibration]
+    content: OperatingPointsFile
+
+    def write(self, folder: Path) -> None:
+        """Write operating_points.json, the curves and the page."""
+        curves = _curves(self.calibrations)
+        write_operating_points(folder / POINTS_FILE, self.content)
+        write_parquet(curves, folder / "curves.parquet")
+        with atomic_file(folder / "curves.csv") as file:
+            curves.write_csv(file)
+        with atomic_file(folder / "report" / "index.html") as file:
+            page = render_report(
+                self.calibrations,
+                self.content.golden_set,
+                self.content.scores,
+                has_pilot=bool(self.inputs.validation),
+                error_budget=self.content.error_budget,
+                traffic=self.content.traffic,
+            )
+            file.write_text(page, encoding="utf-8")
+
+
+def outcome_of(
+    inputs: CalibrationInputs,
+    calibrations: list[PolicyCalibration],
+    error_budget: ErrorBudgetRecord,
+    traffic: Traffic | None,
+) -> Outcome:
+    """The calibrations of these inputs' policies, with the content of operating_points.json."""
+    return Outcome(inputs, calibrations, _file_content(inputs, calibrations, error_budget, traffic))
+
+
+def _file_content(
+    inputs: CalibrationInputs,
+    calibrations: list[PolicyCalibration],
+    error_budget: ErrorBudgetRecord,
+    traffic: Traffic | None,
+) -> OperatingPointsFile:
+    record, metadata = inputs.golden_set.record, inputs.scores.metadata
+    return OperatingPointsFile(
+        golden_set=GoldenSetRecord(
+            name=record.name,
+            version=record.version,
+            digest=record.digest,
+            design=record.design,
+            population=record.population,
+            window=record.window,
+            floor=record.floor,
+            floor_policy=record.scored_by.policy_id if record.scored_by else None,
+            expires_at=record.expires_at.isoformat() if record.expires_at else None,
+            n_items=len(inputs.golden_set.items),
+            n_sharing_cluster=count_sharing_cluster(inputs.golden_set.items),
+        ),
+        scores=ScoresRecord(
+            digest=inputs.scores.digest(),
+            scale=metadata.scale,
+            model_digest=metadata.model_digest,
+            runtime=metadata.runtime,
+        ),
+        pilot_digest=inputs.validation_scores.digest() if inputs.validation_scores else None,
+        error_budget=error_budget,
+        traffic=(
+            TrafficRecord(
+                digest=traffic.digest(), **traffic.metadata.model_dump(include=set(TrafficRecord.model_fields))
+            )
+            if traffic
+            else None
+        ),
+        policies=tuple(
+            PolicyRecord(
+                policy_id=calibration.policy.policy_id,
+                policy_version=calibration.policy.version,
+                calibrator=CalibratorRecord.of(
+                    calibration.calibrator,
+                    calibration.reliability.expected_calibration_error if calibration.reliability else None,
+                ),
+                bands=tuple(
+                    BandRecord.of(band.band, band.point, band.slices, band.volume) for band in calibration.bands
+                ),
+            )
+            for calibration in calibrations
+        ),
+    )
+
+
+def _curves(calibrations: list[PolicyCalibration]) -> pl.DataFrame:
+    return pl.concat(
+        band.curve.select(
+            pl.lit(calibration.policy.policy_id).alias("policy_id"),
+            pl.lit(band.band.action).alias("action"),
+            pl.lit(band.band.queue, dtype=pl.String).alias("queue"),
+            pl.all(),
+        )
+        for calibration in calibrations
+        for band in calibration.bands
+    )
