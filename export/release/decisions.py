@@ -23,6 +23,7 @@ from data.errors import InputError
 from data.files import read_json
 from data.policy import Identifier, Modality, Policy, Strict, findings_of
 from export.graph.decision_head import NEVER, Decision
+from export.model_folder import FP32
 
 
 class ServedBand(BandRecord):
@@ -70,6 +71,8 @@ class ServedPolicies(Strict):
         pack: its name; None where it is alone and needs none.
         packs: the further ones. Their bands are flags of the graph like any other; their probabilities follow from
             the logits by the calibrators that stand here.
+        precisions: what further precisions decide, by their names: models of their own, each with its certificates.
+            Their bands are the same columns.
     """
 
     format: Literal["setpoint/policies/v1"] = Field(default="setpoint/policies/v1", alias="schema")
@@ -79,6 +82,7 @@ class ServedPolicies(Strict):
     policies: tuple[ServedPolicy, ...]
     pack: Identifier | None = None
     packs: tuple[ServedPack, ...] = ()
+    precisions: dict[Identifier, "ServedPolicies"] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _numbered(self) -> "ServedPolicies":
@@ -92,7 +96,22 @@ class ServedPolicies(Strict):
         names = [pack.name for pack in self.all_packs()]
         if len(set(names)) != len(names) or (self.packs and None in names):
             raise ValueError(f"packs need names of their own, found {names}")
+        for name, lower in self.precisions.items():
+            if name == FP32 or lower.precisions:
+                raise ValueError(f"precisions: {name} cannot stand here, or holds precisions itself")
+            if lower._columns() != self._columns():
+                raise ValueError(f"precisions: {name} has other packs, policies or bands")
         return self
+
+    def _columns(self) -> list[tuple[object, ...]]:
+        return [
+            (pack.name, policy.policy_id, policy.version, band.action, band.queue, band.kind, band.target)
+            for pack, policy, band in self.all_bands()
+        ]
+
+    def by_precision(self) -> dict[str, "ServedPolicies"]:
+        """What each precision decides, fp32 first."""
+        return {FP32: self, **self.precisions}
 
     def all_packs(self) -> tuple[ServedPack, ...]:
         """The first pack and the further ones."""
@@ -107,9 +126,11 @@ class ServedPolicies(Strict):
                     yield pack, policy, band
 
     def content(self) -> dict[str, Any]:
-        """As JSON values; where one pack without a name is alone, nothing is said of packs."""
+        """As JSON values; of packs and precisions nothing is said where there is one alone."""
         left_out = {name for name in ("pack", "packs") if not getattr(self, name)}
-        return self.model_dump(mode="json", by_alias=True, exclude=left_out)
+        content = self.model_dump(mode="json", by_alias=True, exclude={*left_out, "precisions"})
+        lower = {name: each.content() for name, each in self.precisions.items()}
+        return {**content, "precisions": lower} if lower else content
 
     def decision(self) -> Decision:
         """What the graph must hold: Platt parameters [P], thresholds and policy columns [K]."""
@@ -169,6 +190,12 @@ def in_float32(calibrator: CalibratorRecord) -> CalibratorRecord:
     """A calibrator with the numbers that the graph computes with."""
     rounded = {name: float(np.float32(getattr(calibrator, name))) for name in ("scale", "offset")}
     return calibrator.model_copy(update=rounded)
+
+
+def reports_of(precision: str, further_pack: str | None = None) -> str:
+    """Folder of a release with the certificate of a precision and pack; the first pack is not named."""
+    folder = "reports/decisions" if precision == FP32 else f"reports/precisions/{precision}"
+    return f"{folder}/{further_pack}" if further_pack else folder
 
 
 def read_served_policies(path: str | Path) -> ServedPolicies:

@@ -1,10 +1,11 @@
 """MODEL_CARD.md of a release, in the form of Hugging Face: what it decides, how that is known, what it rests on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
+from calibrate.gate_file import GateFile
 from calibrate.report.shown import percent, recall_seen
 from data.policy import Policy
 from export.model_folder import ModelFolder
@@ -34,7 +35,13 @@ ETHICS = (
 )
 
 
-def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolder, license: str | None = None) -> str:
+def model_card(
+    served: ServedPolicies,
+    policies: list[Policy],
+    model: ModelFolder,
+    license: str | None = None,
+    gates: Mapping[str | None, GateFile] | None = None,
+) -> str:
     """The card's text.
 
     Args:
@@ -42,6 +49,7 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
         policies: the policy files, in the same order.
         model: the exported model.
         license: of the release; None where nobody said.
+        gates: what came of comparing precisions, by pack.
     """
     return (
         "\n\n".join(
@@ -58,6 +66,7 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
                 "precision. No one has signed these operating points.",
                 "## Slices\n\n" + _of_each_pack(served, _slices),
                 "## Evidence\n\n" + _of_each_pack(served, _evidence),
+                *(["## Precisions\n\n" + _precisions(gates)] if gates else []),
                 "## Policies\n\n" + "\n\n".join(_policy(policy) for policy in policies),
                 "## Input and output\n\n" + _tensors(model),
                 "## What it was made from\n\n" + _origin(model),
@@ -123,6 +132,24 @@ def _evidence(pack: ServedPack) -> str:
             )
             + ("." if error is None else f", expected calibration error {error:.3f} on the golden set.")
         )
+    return "\n".join(lines)
+
+
+def _precisions(gates: Mapping[str | None, GateFile]) -> str:
+    lines = [
+        "Each is a model of its own, certified on its own scores (`reports/precisions/`), and held against fp32 on "
+        "the golden set, each by its own thresholds. What was refused is not in this release.",
+        "",
+        "| precision | verdict | decisions that flip | largest difference of a logit | of a probability |",
+        "|---|---|---|---|---|",
+    ]
+    for pack, gate in gates.items():
+        for each in gate.precisions:
+            name = each.name if pack is None else f"{each.name}, pack {pack}"
+            logit = max(policy.max_score_difference for policy in each.policies)
+            probability = max(policy.max_probability_difference for policy in each.policies)
+            verdict = "passed" if each.passed else _cell(f"refused: {'; '.join(each.reasons)}")
+            lines.append(f"| {name} | {verdict} | {each.share:.2%} | {logit:.2g} | {probability:.2g} |")
     return "\n".join(lines)
 
 

@@ -86,17 +86,17 @@ class Predictor:
 
     Args:
         release: folder of the release.
-        precision: which of its ONNX files.
+        precision: which of its ONNX files, with the thresholds that were certified on its scores.
         pack: whose thresholds and calibrators; None takes the first, and most releases have one alone.
 
     Raises:
-        ReleaseError: a file is missing or broken, or there is no such pack.
+        ReleaseError: a file is missing or broken, or there is no such precision or pack.
     """
 
     def __init__(self, release: str | Path, *, precision: str = "fp32", pack: str | None = None) -> None:
         folder = Path(release)
         try:
-            served = _read_json(folder / "policies.json")
+            served = _of_precision(_read_json(folder / "policies.json"), precision)
             further = {each["name"]: each["policies"] for each in served.get("packs", [])}
             if pack not in (None, served.get("pack"), *further):
                 found = ", ".join([served.get("pack") or "one without a name", *further])
@@ -191,6 +191,13 @@ def load(release: str | Path, *, precision: str = "fp32", pack: str | None = Non
 def media_type_of(files: Sequence[str]) -> str:
     """ "video" for one file that is named like a clip, else "photo"."""
     return "video" if len(files) == 1 and files[0].lower().endswith(CLIP_SUFFIXES) else "photo"
+
+
+def _of_precision(served: dict[str, Any], precision: str) -> dict[str, Any]:
+    by_name: dict[str, dict[str, Any]] = {"fp32": served, **served.get("precisions", {})}
+    if precision not in by_name:
+        raise ValueError(f"it has no precision {precision!r}; found {', '.join(by_name)}")
+    return by_name[precision]
 
 
 def _read_json(path: Path) -> Any:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from calibrate.operating_points_file import BandRecord
-from export.model_folder import ModelRecord, decoder_versions
+from export.model_folder import FP32, ModelRecord, decoder_versions
 from export.release.decisions import ServedPolicies, ServedPolicy
 from export.release.model_card import ETHICS, INTENDED_USE, LIMITS, USERS
 from export.trust.licences import UNKNOWN
@@ -29,27 +29,27 @@ def requirements() -> str:
     return "".join(f"{name}=={version(name)}\n" for name in SERVING_PACKAGES)
 
 
-def bill_of_materials(
-    record: ModelRecord, served: ServedPolicies, onnx_sha256: str, license: str | None
-) -> dict[str, Any]:
+def bill_of_materials(record: ModelRecord, served: ServedPolicies, license: str | None) -> dict[str, Any]:
     """CycloneDX 1.6: the model with its card, the encoders and data it was made from, the packages that serve it.
 
     Args:
         record: model.json of the release.
         served: policies.json of the release.
-        onnx_sha256: digest of the sealed ONNX file.
         license: of the release; None where nobody said.
     """
     data = _datasets(record, served)
-    model = {
-        "type": "machine-learning-model",
-        "bom-ref": "model",
-        "name": "setpoint-release",
-        "version": record.model_digest[:16],
-        "licenses": _licences(license or UNKNOWN),
-        "hashes": [_hash(onnx_sha256)],
-        "modelCard": _model_card(served, [component["bom-ref"] for component in data]),
-    }
+    model, *lower = (
+        {
+            "type": "machine-learning-model",
+            "bom-ref": reference_of(precision),
+            "name": "setpoint-release",
+            "version": decided.model_digest[:16],
+            "licenses": _licences(license or UNKNOWN),
+            "hashes": [_hash(record.precisions[precision].sha256)],
+            "modelCard": _model_card(decided, [component["bom-ref"] for component in data]),
+        }
+        for precision, decided in served.by_precision().items()
+    )
     encoders: list[dict[str, Any]] = [
         {
             "type": "machine-learning-model",
@@ -72,7 +72,7 @@ def bill_of_materials(
         }
         for name in SERVING_PACKAGES
     ]
-    components = [*encoders, *data, *packages]
+    components = [*lower, *encoders, *data, *packages]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -82,6 +82,11 @@ def bill_of_materials(
         "components": components,
         "dependencies": [{"ref": "model", "dependsOn": [component["bom-ref"] for component in components]}],
     }
+
+
+def reference_of(precision: str) -> str:
+    """The bom-ref of the model in a precision."""
+    return "model" if precision == FP32 else f"model:{precision}"
 
 
 def _datasets(record: ModelRecord, served: ServedPolicies) -> list[dict[str, Any]]:

@@ -124,7 +124,12 @@ def test_predict_decides_by_a_pack(release_of_two: Path) -> None:
         ("policies.json", ("packs", 0, "name"), "../us", "name"),
         ("policies.json", ("packs", 0, "policies", 0, "bands", 0, "index"), 0, "must count up"),
         ("policies.json", ("packs", 0, "policies", 1, "version"), "9.0.0", "not those of model.json"),
-        ("policies.json", ("packs",), [], "reports/decisions/us/operating_points.json is of no pack of its own"),
+        (
+            "policies.json",
+            ("packs",),
+            [],
+            "reports/decisions/us/operating_points.json is of no pack or precision here",
+        ),
         (US_POINTS, ("scores", "model_digest"), "0" * 64, "pack us: the operating points are for another model"),
     ],
 )
@@ -140,7 +145,7 @@ def test_reports_of_each_pack_stand_where_they_belong(release_of_two: Path) -> N
     page.rename(page.parent / "old" / page.name)
     found = reasons(resealed(release_of_two))
     assert "policies.json: reports/decisions/us/index.html is missing" in found
-    assert "policies.json: reports/decisions/us/old/index.html is of no pack of its own" in found
+    assert "policies.json: reports/decisions/us/old/index.html is of no pack or precision here" in found
 
 
 def test_every_pack_is_checked_against_the_model_and_its_policies(two) -> None:
