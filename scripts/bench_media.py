@@ -6,8 +6,8 @@ Claims, at 224 x 224 pixels and 8 frames: 12-megapixel JPEG photos at least 1.7 
 decode and antialiased resize, and in at most 1.1 times the time of simplejpeg's scaled decode and Pillow's resize;
 key frames at least 5 times as fast as exact frames on clips of 720 x 1280 pixels and 30 seconds (x264's own 250
 frames between key frames); both in at most 1.1 times what a bare PyAV loop takes for the same frames, on these clips
-and on those of moderation-mini; resident memory over the last fifth of 10,000 items at most 1.05 times what it was over
-the second fifth. Medians: the most hangs on which clips happen to follow each other.
+and on those of moderation-mini; resident memory over the last fifth of 10,000 items at most 1.05 times what it was
+over the second fifth. Medians: the most hangs on which clips happen to follow each other.
 
 Times are of the processor. The two sides of a ratio take turns, file by file, and the median over the turns counts.
 """
