@@ -49,8 +49,15 @@ class LookLine(Strict):
         return text.encode() + b"\n"
 
 
-def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int]:
+def look_numbers(
+    inputs: CalibrationInputs, settings: Settings, precisions: Mapping[str, CalibrationInputs] | None = None
+) -> dict[str, int]:
     """Record what a run is about to look at.
+
+    Args:
+        inputs: scores and labels.
+        settings: how they are tested.
+        precisions: the same items, scored by the model in other precisions: all are one look.
 
     Returns:
         The number of each policy's look; policies whose bands claim nothing of their labels, or for which the golden
@@ -61,7 +68,7 @@ def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int
     """
     if settings.reuse is not None and not settings.reuse.strip():
         raise InputError('reuse: empty; say in a sentence why earlier looks need not count, e.g. reuse="a drill"')
-    validation = inputs.validation
+    validation, others = inputs.validation, precisions or {}
     digests = {
         policy.policy_id: look_digest(
             policy,
@@ -72,6 +79,12 @@ def look_numbers(inputs: CalibrationInputs, settings: Settings) -> dict[str, int
                 "recent": None if inputs.recent_labels is None else np.sort(inputs.recent_labels[:, column]),
                 "pilot_scores": validation.scores[:, column] if validation else None,
                 "pilot_labels": validation.labels[:, column] if validation else None,
+                **{f"scores {name}": each.golden.scores[:, column] for name, each in others.items()},
+                **{
+                    f"pilot_scores {name}": each.validation.scores[:, column]
+                    for name, each in others.items()
+                    if each.validation
+                },
             },
         )
         for column, policy in enumerate(inputs.policies)

@@ -1,46 +1,37 @@
 """The verb `calibrate`: scores and a golden set in, operating points, curves and a report out."""
 
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import polars as pl
+from pydantic import Field
 
 from calibrate.corrections import Corrections, Unresolved
 from calibrate.draw import check_drawn_alike
 from calibrate.evidence import evidence_of
-from calibrate.inputs import CalibrationInputs, check_unexpired, count_sharing_cluster, read_inputs, with_auditor
+from calibrate.gate_file import GATE_FILE, PRECISIONS
+from calibrate.inputs import CalibrationInputs, check_unexpired, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
-from calibrate.operating_points_file import (
-    BandRecord,
-    CalibratorRecord,
-    ErrorBudgetRecord,
-    GoldenSetRecord,
-    OperatingPointsFile,
-    PolicyRecord,
-    ScoresRecord,
-    TrafficRecord,
-    write_operating_points,
-)
-from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
+from calibrate.operating_points_file import ErrorBudgetRecord
+from calibrate.outcome import POINTS_FILE, Outcome, outcome_of
+from calibrate.policy_calibration import Settings, calibrate_policy
+from calibrate.precisions import Limits, check_precision, compare_precisions
 from calibrate.recent import with_recent
-from calibrate.report.evidence_facts import evidence_facts
 from calibrate.report.live.numbers import policy_numbers
 from calibrate.report.live.slices import slice_columns
 from calibrate.report.summary import summary_of
-from calibrate.report.tables.files import write_csv
-from calibrate.report.write import ReportedPolicy, write_report
+from calibrate.report.write import ReportedPolicy
 from calibrate.slices import rows_by_value
 from calibrate.traffic.file import Traffic
 from calibrate.traffic.policies import open_matching_traffic, with_traffic
 from data.errors import InputError
-from data.files import TEMPORARY_PREFIX, atomic_folder
+from data.files import TEMPORARY_PREFIX, atomic_folder, write_json
 from data.labels import agreements_of
+from data.policy import Identifier
 from data.summary import Summary
-from data.tables import write_parquet
-
-POINTS_FILE = "operating_points.json"
 
 
 def calibrate(
@@ -63,6 +54,9 @@ def calibrate(
     traffic: Path | None = None,
     review_seconds: float = 60.0,
     today: date | None = None,
+    precisions: dict[Identifier, Path] | None = None,
+    most_flips: Annotated[float, Field(ge=0, le=1)] = 0.005,
+    margin: Annotated[float, Field(ge=0)] = 0.1,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -91,6 +85,10 @@ def calibrate(
             day each band takes.
         review_seconds: that one review takes: with it the page says how many hours a day a queue needs.
         today: a golden set that expired before this date certifies nothing; None is the current date.
+        precisions: scores of the model in other precisions, by name. Each is certified on its own, as part of the
+            same look, into `out/precisions/NAME`, and held against `scores`: see `calibrate.precisions`.
+        most_flips: share of the golden decisions that may flip; a precision that flips more is refused.
+        margin: flips are counted apart where the score by `scores` lies further than this from a threshold.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -104,6 +102,12 @@ def calibrate(
     inputs = read_inputs(
         scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
     )
+    lower = {}
+    for name, file in (precisions or {}).items():
+        lower[name] = read_inputs(
+            scores=file, golden=golden, policies=policies, validation=validation, validation_scores=None
+        )
+        check_precision(name, file, lower[name], inputs)
     check_unexpired(inputs.golden_set, today or date.today())
     counted = open_matching_traffic(traffic, inputs) if traffic else None
     settings = _settings(
@@ -112,6 +116,7 @@ def calibrate(
         slices=slices,
         corrections=_corrections(label_false_positive_rate, label_false_negative_rate, prior_odds_ratio, unresolved),
         reuse=reuse,
+        n_precisions=1 + len(lower),
     )
     if recent is not None or auditor != "off":
         check_drawn_alike(inputs.golden_set, "recent=" if recent is not None else f"auditor={auditor}")
@@ -121,33 +126,38 @@ def calibrate(
         )
     if recent is not None:
         inputs = with_recent(inputs, recent, settings.corrections)
+        lower = {name: with_recent(each, recent, settings.corrections) for name, each in lower.items()}
     if auditor == "llm":
         inputs = with_auditor(inputs, unresolved)
+        lower = {name: with_auditor(each, unresolved) for name, each in lower.items()}
     _check_writable(Path(out))
-    looks = look_numbers(inputs, settings)
-    policies_reported = _calibrated(inputs, settings, looks, counted)
-    calibrations = [each.calibration for each in policies_reported]
+    looks = look_numbers(inputs, settings, lower)
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    content = _file_content(inputs, calibrations, budget, counted)
-    curves = _curves(calibrations)
+    outcome = _certified(inputs, settings, looks, budget, counted)
+    outcomes = {name: _certified(each, settings, looks, budget, None) for name, each in lower.items()}
+    gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
     with atomic_folder(out) as folder:
-        write_operating_points(folder / POINTS_FILE, content)
-        write_parquet(curves, folder / "curves.parquet")
-        write_csv(curves, folder / "curves.csv")
-        write_report(
-            folder / "report",
-            policies_reported,
-            evidence_facts(inputs, content, settings.corrections, reuse),
-            points=folder / POINTS_FILE,
-            review_seconds=review_seconds,
-        )
-    return summary_of(content, calibrations, written=[Path(out) / "report" / "index.html", Path(out) / POINTS_FILE])
+        outcome.write(folder, settings, review_seconds=review_seconds)
+        for name, each in outcomes.items():
+            each.write(folder / PRECISIONS / name, settings, review_seconds=review_seconds)
+        if gate:
+            write_json(folder / GATE_FILE, gate.model_dump(mode="json", by_alias=True))
+    written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
+    summary = summary_of(outcome.content, outcome.calibrations, written=written)
+    return replace(summary, lines=[*summary.lines, *(gate.lines() if gate else [])])
 
 
-def _calibrated(
-    inputs: CalibrationInputs, settings: Settings, looks: dict[str, int], traffic: Traffic | None
-) -> list[ReportedPolicy]:
-    """Every policy with its operating points and the numbers of its page; one at a time, as sets may be large."""
+def _certified(
+    inputs: CalibrationInputs,
+    settings: Settings,
+    looks: Mapping[str, int],
+    budget: ErrorBudgetRecord,
+    traffic: Traffic | None,
+) -> Outcome:
+    """The complete procedure on one file of scores, with the numbers of each policy's page.
+
+    One policy at a time, as sets may be large.
+    """
     declared = list(dict.fromkeys(rule.by for policy in inputs.policies for rule in policy.slices))
     items = inputs.golden_set.items
     rows = {by: rows_by_value(items[by]) for by in declared} if settings.slices != "off" else {}
@@ -162,7 +172,7 @@ def _calibrated(
             calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
         numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
         found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id]))
-    return found
+    return outcome_of(inputs, found, budget, traffic)
 
 
 def _check_replaceable(out: Path) -> None:
@@ -192,8 +202,11 @@ def _settings(
     slices: Literal["off", "test", "own"],
     corrections: Corrections,
     reuse: str | None,
+    n_precisions: int,
 ) -> Settings:
-    """How bands are tested. The claims of `all` are bands by precision or recall, and each band's slices together."""
+    """How bands are tested. The claims of `all` are, in each precision, bands by precision or recall, and each band's
+    slices together.
+    """
     missing = [
         (policy.policy_id, rule.by)
         for policy in inputs.policies
@@ -213,74 +226,8 @@ def _settings(
         if band.kind != "capacity"
     )
     return Settings(
-        n_claims=max(1, n_claims) if error_budget == "all" else 1,
+        n_claims=max(1, n_claims * n_precisions) if error_budget == "all" else 1,
         corrections=corrections,
         slices=slices,
         reuse=reuse,
-    )
-
-
-def _file_content(
-    inputs: CalibrationInputs,
-    calibrations: list[PolicyCalibration],
-    error_budget: ErrorBudgetRecord,
-    traffic: Traffic | None,
-) -> OperatingPointsFile:
-    record, metadata = inputs.golden_set.record, inputs.scores.metadata
-    return OperatingPointsFile(
-        golden_set=GoldenSetRecord(
-            name=record.name,
-            version=record.version,
-            digest=record.digest,
-            design=record.design,
-            population=record.population,
-            window=record.window,
-            floor=record.floor,
-            floor_policy=record.scored_by.policy_id if record.scored_by else None,
-            expires_at=record.expires_at.isoformat() if record.expires_at else None,
-            n_items=len(inputs.golden_set.items),
-            n_sharing_cluster=count_sharing_cluster(inputs.golden_set.items),
-        ),
-        scores=ScoresRecord(
-            digest=inputs.scores.digest(),
-            scale=metadata.scale,
-            model_digest=metadata.model_digest,
-            runtime=metadata.runtime,
-        ),
-        pilot_digest=inputs.validation_scores.digest() if inputs.validation_scores else None,
-        error_budget=error_budget,
-        traffic=(
-            TrafficRecord(
-                digest=traffic.digest(), **traffic.metadata.model_dump(include=set(TrafficRecord.model_fields))
-            )
-            if traffic
-            else None
-        ),
-        policies=tuple(
-            PolicyRecord(
-                policy_id=calibration.policy.policy_id,
-                policy_version=calibration.policy.version,
-                calibrator=CalibratorRecord.of(
-                    calibration.calibrator,
-                    calibration.reliability.expected_calibration_error if calibration.reliability else None,
-                ),
-                bands=tuple(
-                    BandRecord.of(band.band, band.point, band.slices, band.volume) for band in calibration.bands
-                ),
-            )
-            for calibration in calibrations
-        ),
-    )
-
-
-def _curves(calibrations: list[PolicyCalibration]) -> pl.DataFrame:
-    return pl.concat(
-        band.curve.select(
-            pl.lit(calibration.policy.policy_id).alias("policy_id"),
-            pl.lit(band.band.action).alias("action"),
-            pl.lit(band.band.queue, dtype=pl.String).alias("queue"),
-            pl.all(),
-        )
-        for calibration in calibrations
-        for band in calibration.bands
     )

@@ -17,6 +17,7 @@ from data.text import load_tokenizer
 from export.graph.contract import Contract, read_contract
 
 Sha256 = str
+FP32 = "fp32"
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
 
 
@@ -102,6 +103,11 @@ class ModelFolder:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, ready for `data.text.tokenize`."""
         return read_tokenizer(self.folder)
+
+
+def onnx_name(precision: str) -> str:
+    """Where the ONNX file of a precision stands in a model folder and in a release."""
+    return f"onnx/{precision}/model.onnx"
 
 
 def read_model_folder(folder: str | Path) -> ModelFolder:

@@ -10,7 +10,9 @@ epoch, and the golden part keep all their labels. Training starts without the li
 so little data that fit, which knows one loss only, decides nearly everything, and losses could not be told apart.
 
 Claims: with all labels no method loses more than .03 of bce's average precision, and with rare ones, some two
-violating posts a policy, every method still has an AUC of .75 (means over seeds and policies).
+violating posts a policy, every method still orders posts better than chance, at an AUC of .6 (means over seeds and
+policies; between seeds of rare labels the means of focal, asymmetric and class-balanced losses differ by .07, so
+nothing finer can be told).
 """
 
 import argparse
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-MOST_BEHIND, LEAST_AUC = 0.03, 0.75
+MOST_BEHIND, LEAST_AUC = 0.03, 0.6
 FROM_SCRATCH = ["optim.probe_strength=0", "optim.learning_rate=1e-3", "trainer.max_epochs=20"]
 METHODS = {
     "bce": [],

@@ -1,6 +1,6 @@
 """What does Lightning cost, what does the feature cache save, what do workers add? Exits 1 if a claim fails.
 
-Run: python -m scripts.bench_train [--steps 1] [--blocks 24]
+Run: python -m scripts.bench_train [--steps 1] [--blocks 24] [--device cuda]
 
 Posts are generated, encoders are the packaged ones. What is compared takes turns, block by block, so that a busy
 machine slows both; figures are medians over pairs of blocks, and no epoch ends in between. Claims:
@@ -12,7 +12,8 @@ machine slows both; figures are medians over pairs of blocks, and no epoch ends 
 - photos of 12 megapixels and a tiny network: two workers load at least 1.8 times as many items a second as one, the
   time left out in which other programs had their cores.
 
-About five minutes on two cores.
+About five minutes on two cores. With --device cuda the first two, in bfloat16 on a GPU, alone: full fine-tuning in
+blocks of at least 10 steps, for a GPU computes behind the process, which must not wait for it at each step.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ from torch.utils.data import DataLoader
 from data.loading import Collate, ItemDataset
 from data.preprocessing import Preprocessing
 from scripts.bench_calibrate import Claims
-from scripts.bench_train_setup import BareLoop, Cost, interleaved, make_posts, make_subject
+from scripts.bench_train_setup import CPU, BareLoop, Cost, interleaved, make_posts, make_subject
 from train.inputs.workers import worker_settings
 from train.job.trainer import one_thread_for_small_networks
 from train.settings import ImageSettings, ModelSettings, OptimSettings, TextSettings
@@ -49,6 +50,7 @@ class Sizes:
         steps: a block of full fine-tuning; blocks of cheaper steps are longer.
         blocks: pairs of blocks.
         batch_size: of full fine-tuning.
+        workers: of the loader, in full fine-tuning.
         megapixels: of the photos that workers decode.
         photos: decoded by workers in one pass.
     """
@@ -56,6 +58,7 @@ class Sizes:
     steps: int = 1
     blocks: int = 24
     batch_size: int = 16
+    workers: int = 1
     megapixels: float = 12.0
     photos: int = 96
 
@@ -79,13 +82,13 @@ class Sources:
         return Preprocessing(height=self.pixels, width=self.pixels, num_frames=1, max_tokens=32)
 
 
-def full_fine_tuning(claims: Claims, sources: Sources, sizes: Sizes) -> None:
+def full_fine_tuning(claims: Claims, sources: Sources, sizes: Sizes, device: torch.device = CPU) -> None:
     """A step of the job against one of a bare loop, both encoders tuned."""
     num_items = (sizes.blocks + 2) * sizes.steps * sizes.batch_size
     with tempfile.TemporaryDirectory() as folder:
         posts = make_posts(Path(folder), num_items=num_items, num_photos=32, width=640, height=480)
-        optim = OptimSettings(batch_size=sizes.batch_size, num_workers=1)
-        subject = make_subject(posts, sources.model("full"), optim, sources.preprocessing)
+        optim = OptimSettings(batch_size=sizes.batch_size, num_workers=sizes.workers)
+        subject = make_subject(posts, sources.model("full"), optim, sources.preprocessing, device=device)
         turns = interleaved(subject, blocks=sizes.blocks, block=sizes.steps)
     pairs = list(zip(turns.lightning_costs, turns.other_costs, strict=True))
     processor = statistics.median(mine.processor / other.processor for mine, other in pairs)
@@ -98,7 +101,7 @@ def full_fine_tuning(claims: Claims, sources: Sources, sizes: Sizes) -> None:
     )
 
 
-def cached_features(claims: Claims, sources: Sources, sizes: Sizes) -> None:
+def cached_features(claims: Claims, sources: Sources, sizes: Sizes, device: torch.device = CPU) -> None:
     """A step of the job against one of a bare loop, both on cached features, loaded in the process itself.
 
     Three times anew: where weights come to lie in memory changes a step by a fifth of a millisecond.
@@ -109,7 +112,7 @@ def cached_features(claims: Claims, sources: Sources, sizes: Sizes) -> None:
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
             posts = make_posts(Path(folder), num_items=num_items, num_photos=64, width=320, height=240)
-            subject = make_subject(posts, model, optim, sources.preprocessing)
+            subject = make_subject(posts, model, optim, sources.preprocessing, device=device)
         with one_thread_for_small_networks(model):
             turns = interleaved(subject, blocks=sizes.blocks, block=block)
         pairs += zip(turns.lightning_costs, turns.other_costs, strict=True)
@@ -237,13 +240,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=Sizes.steps, help="of a block of full fine-tuning")
     parser.add_argument("--blocks", type=int, default=Sizes.blocks, help="pairs of blocks")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where the steps are computed")
     options = parser.parse_args()
     claims, sources, sizes = Claims(), Sources(), Sizes(steps=options.steps, blocks=options.blocks)
     print(machine())
-    full_fine_tuning(claims, sources, sizes)
-    cached_features(claims, sources, sizes)
-    cache_speedup(claims, sources, sizes)
-    worker_scaling(claims, sizes)
+    if options.device == "cuda":
+        gpu = torch.device("cuda")
+        print(torch.cuda.get_device_name(gpu))
+        long = replace(sizes, steps=max(10, sizes.steps), workers=min(16, (os.cpu_count() or 2) // 2))
+        full_fine_tuning(claims, sources, long, gpu)
+        cached_features(claims, sources, sizes, gpu)
+    else:
+        full_fine_tuning(claims, sources, sizes)
+        cached_features(claims, sources, sizes)
+        cache_speedup(claims, sources, sizes)
+        worker_scaling(claims, sizes)
     for failure in claims.failures:
         print(f"FAILED {failure}")
     return 1 if claims.failures else 0

@@ -7,6 +7,7 @@ import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -43,6 +44,7 @@ from train.optim.tuning import start_tuning, unstored_names
 from train.settings import ModelSettings, OptimSettings
 
 SEED = 0
+CPU = torch.device("cpu")
 WORDS = ("the", "red", "old", "cat", "dog", "house", "sells", "burning", "street", "market", "photo", "of", "with")
 POLICY_EVIDENCE = (("a", ["visual", "text"]), ("b", ["visual"]), ("c", ["text"]), ("d", ["visual", "text"]))
 
@@ -107,6 +109,7 @@ class Subject:
 
     Attributes:
         fed_with: the model for which the loader makes batches; another than `model` to run frozen encoders each step.
+        device: where it trains: encoders in float32 on the CPU, in bfloat16 on a GPU.
     """
 
     posts: Posts
@@ -117,6 +120,7 @@ class Subject:
     encoders: Encoders
     tokenizer: Tokenizer | None
     encoded: Encoded
+    device: torch.device
 
     def job(self) -> PolicyClassifier:
         """The Lightning job, with weights of its own."""
@@ -145,11 +149,18 @@ class Subject:
             tokenizer=self.tokenizer,
             batches=RankBatches(order, batch_size=self.optim.batch_size),
             num_workers=self.optim.num_workers,
+            pin_memory=self.device.type == "cuda",
         )
 
 
 def make_subject(
-    posts: Posts, model: ModelSettings, optim: OptimSettings, preprocessing: Preprocessing, *, cached: bool = True
+    posts: Posts,
+    model: ModelSettings,
+    optim: OptimSettings,
+    preprocessing: Preprocessing,
+    *,
+    cached: bool = True,
+    device: torch.device = CPU,
 ) -> Subject:
     """Load the encoders and, for frozen ones, encode the posts.
 
@@ -159,6 +170,7 @@ def make_subject(
         optim: rates, batch size, workers.
         preprocessing: size of frames, tokens.
         cached: False to run frozen encoders at each step.
+        device: where it will train.
     """
     encoders = load_encoders(model)
     tokenizer = None if model.text is None else load_tokenizer(model.text.source)
@@ -171,18 +183,19 @@ def make_subject(
                 tokenizer=tokenizer,
                 preprocessing=preprocessing,
                 cache_dir=Path(folder),
-                device=torch.device("cpu"),
+                device=device,
             )
     changes = {name: one.model_copy(update={"tune": "full"}) for name, one in model.encoders.items()}
     fed_with = model if cached else model.model_copy(update=changes)
-    return Subject(posts, model, fed_with, optim, preprocessing, encoders, tokenizer, encoded)
+    return Subject(posts, model, fed_with, optim, preprocessing, encoders, tokenizer, encoded, device)
 
 
 class BareLoop:
     """Training without Lightning, a step at a time, over epochs without end."""
 
     def __init__(self, subject: Subject, total_steps: int) -> None:
-        self.job = subject.job()
+        self.device = subject.device
+        self.job = subject.job().to(self.device)
         self.network, self.criterion = self.job.network, self.job.criterion
         self.optimizer = adamw(parameter_groups(self.network, self.job.optimisation))
         optimisation = self.job.optimisation
@@ -193,10 +206,12 @@ class BareLoop:
 
     def step(self) -> None:
         """Fetch a batch and learn from it; seeded step by step, as whoever wants to resume exactly does."""
-        batch = next(self.batches)
-        seed_device(batch.labels.device, SEED + self.steps)
+        batch = next(self.batches).to(self.device)
+        seed_device(self.device, SEED + self.steps)
         self.steps += 1
-        summed = self.criterion(self.network.fuse(evidence_of(batch, self.network)), batch.labels, batch.p_violating)
+        with torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext():
+            evidence = evidence_of(batch, self.network)
+        summed = self.criterion(self.network.fuse(evidence), batch.labels, batch.p_violating)
         loss = summed.mean(num_labels=summed.num_labels, world_size=1)
         self.optimizer.zero_grad()
         loss.backward()
@@ -257,6 +272,8 @@ class Interleaved(Callback):
 
 
 def _now() -> Cost:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()  # what was asked for belongs to the block that asked
     return Cost(time.perf_counter(), time.process_time())
 
 
@@ -276,8 +293,9 @@ def interleaved(subject: Subject, *, blocks: int, block: int) -> Interleaved:
         trainer = build_trainer(
             {
                 "_target_": "lightning.Trainer",
-                "accelerator": "cpu",
+                "accelerator": subject.device.type,
                 "devices": 1,
+                "precision": "bf16-mixed" if subject.device.type == "cuda" else "32-true",
                 "max_steps": total,
                 "deterministic": "warn",
                 "limit_val_batches": 0,

@@ -1,6 +1,6 @@
 """Does a server give a release's answers? Replays its golden inputs over the Open Inference Protocol; exits 1 if not.
 
-Run: python -m scripts.replay_client URL RELEASE [--model setpoint] [--wait 60]
+Run: python -m scripts.replay_client URL RELEASE [--model setpoint] [--precision fp32] [--wait 60]
 
 URL is a server's, such as http://127.0.0.1:8000: `setpoint serve`, or Triton with a repository by `setpoint triton`
 (there the model is setpoint_model). Every flag must be as expected, logits and probabilities within the tolerance.
@@ -114,13 +114,16 @@ def _outputs(answer: bytes, header_length: int) -> Outputs:
     return Outputs(*(arrays[name] for name in OUTPUTS))  # type: ignore[arg-type]
 
 
-def replay(url: str, release: Path, *, model: str = "setpoint", wait: float = 60.0) -> list[str]:
+def replay(
+    url: str, release: Path, *, model: str = "setpoint", precision: str = "fp32", wait: float = 60.0
+) -> list[str]:
     """Replay all golden inputs of a release.
 
     Args:
         url: of the server.
         release: folder of the release that it should serve.
         model: its name there.
+        precision: in which it is served.
         wait: seconds to wait until the model is ready.
 
     Returns:
@@ -134,9 +137,9 @@ def replay(url: str, release: Path, *, model: str = "setpoint", wait: float = 60
     client.wait_until_ready(wait)
     problems = []
     for place, item_id in enumerate(record.item_ids):
-        batch, expected = read_exchange(release / "golden", place)
+        batch, expected = read_exchange(release / "golden", place, precision)
         found = client.infer(batch, contract)
-        problems += [f"item {item_id!r}: {problem}" for problem in disagreements(expected, found, record)]
+        problems += [f"item {item_id!r}: {problem}" for problem in disagreements(expected, found, record, precision)]
     return problems
 
 
@@ -146,10 +149,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("url")
     parser.add_argument("release", type=Path)
     parser.add_argument("--model", default="setpoint")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--wait", type=float, default=60.0)
     options = parser.parse_args(arguments)
     try:
-        problems = replay(options.url, options.release, model=options.model, wait=options.wait)
+        answers = {"model": options.model, "precision": options.precision}
+        problems = replay(options.url, options.release, **answers, wait=options.wait)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

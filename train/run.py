@@ -33,7 +33,12 @@ from train.job.processes import lost_processes_explained, on_first
 from train.job.record import record_run
 from train.job.resume import CHECKPOINTS, METRICS, QUARANTINE, THROUGHPUT, starting_point
 from train.job.targets import checked
-from train.job.trainer import build_trainer, matmul_precision, one_thread_for_small_networks
+from train.job.trainer import (
+    build_trainer,
+    matmul_precision,
+    one_thread_for_small_networks,
+    without_cudnn_attention,
+)
 from train.losses.criterion import Criterion
 from train.losses.hard_negatives import mine_hard_negatives
 from train.losses.settings import BCE, LossSettings
@@ -205,6 +210,7 @@ def train(
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
+        without_cudnn_attention(),
         dead_workers_explained(),
         lost_processes_explained(),
         keep.signals.watched(),

@@ -15,7 +15,6 @@ from data.errors import InputError
 from data.files import atomic_file
 from export.graph.contract import Contract, mismatches
 from export.graph.decision_head import LOGITS, append_decision_head
-from export.graph.serving import ServingGraph
 
 # B batch, T frames, L tokens, P policies
 
@@ -29,7 +28,8 @@ def export_onnx(network: nn.Module, contract: Contract, *, opset: int = 20) -> o
     """The network as a checked ONNX model with an undecided decision head; two calls give the same bytes.
 
     Args:
-        network: in eval mode on the CPU; takes the contract's inputs in their order and gives logits [B, P].
+        network: on the CPU; takes the contract's inputs in their order and gives float32 logits [B, P]. It casts
+            frames before it reshapes them (TensorRT has no uint8 Reshape) and normalises them by itself.
         contract: what the model must turn out to be.
         opset: ONNX opset; TensorRT and ONNX Runtime both take 20, and not all builds take Attention of 23.
 
@@ -43,7 +43,7 @@ def export_onnx(network: nn.Module, contract: Contract, *, opset: int = 20) -> o
             f"the network holds {size / 1e9:.1f} GB of weights and one ONNX file at most 2 GiB; "
             "choose smaller encoders (weights beside the ONNX file are not supported)"
         )
-    program = _traced(ServingGraph(network), contract, opset)
+    program = _traced(network.eval(), contract, opset)
     model = without_origin(program)
     model = append_decision_head(model, contract.outputs[0].shape[-1])
     onnx.checker.check_model(model, full_check=True)
@@ -102,13 +102,13 @@ def without_origin(model: onnx.ModelProto) -> onnx.ModelProto:
     return stripped
 
 
-def _traced(graph: ServingGraph, contract: Contract, opset: int) -> onnx.ModelProto:
+def _traced(network: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
     example = example_inputs(contract)
     try:
         with warnings.catch_warnings(), _quiet("torch.onnx"), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                graph,
+                network,
                 tuple(example.values()),
                 dynamo=True,
                 opset_version=opset,

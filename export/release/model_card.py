@@ -1,13 +1,15 @@
 """MODEL_CARD.md of a release, in the form of Hugging Face: what it decides, how that is known, what it rests on."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
+from calibrate.gate_file import GateFile
 from calibrate.report.shown import percent, recall_seen
 from data.policy import Policy
 from export.model_folder import ModelFolder
-from export.release.decisions import ServedBand, ServedPolicies, ServedPolicy
+from export.release.decisions import ServedBand, ServedPack, ServedPolicies, ServedPolicy
 
 LOCAL = ("package:", "folder:")
 TAGS = ("content-moderation", "multi-label-classification", "calibrated-thresholds")
@@ -33,7 +35,13 @@ ETHICS = (
 )
 
 
-def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolder, license: str | None = None) -> str:
+def model_card(
+    served: ServedPolicies,
+    policies: list[Policy],
+    model: ModelFolder,
+    license: str | None = None,
+    gates: Mapping[str | None, GateFile] | None = None,
+) -> str:
     """The card's text.
 
     Args:
@@ -41,6 +49,7 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
         policies: the policy files, in the same order.
         model: the exported model.
         license: of the release; None where nobody said.
+        gates: what came of comparing precisions, by pack.
     """
     return (
         "\n\n".join(
@@ -50,13 +59,14 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
                 f"Scores photos, carousels and clips with their texts for {len(policies)} content policies, and "
                 f"flags them where a threshold is certified. Model digest `{served.model_digest}`.",
                 f"## Intended use\n\n{INTENDED_USE} For {' and '.join(USERS)}.\n\nNot for: {NOT_INTENDED}",
-                "## Decisions\n\n" + _bands_table(served),
+                "## Decisions\n\n" + _of_each_pack(served, _bands_table),
                 "A band that is not certified never flags. *Precision* and *recall* are those measured on the golden "
                 "set; what is certified is the target, at the confidence beside it, under the assumptions in "
                 "`reports/decisions/operating_points.json`. A target of posts a day speaks of their number, not of "
                 "precision. No one has signed these operating points.",
-                "## Slices\n\n" + _slices(served),
-                "## Evidence\n\n" + _evidence(served),
+                "## Slices\n\n" + _of_each_pack(served, _slices),
+                "## Evidence\n\n" + _of_each_pack(served, _evidence),
+                *(["## Precisions\n\n" + _precisions(gates)] if gates else []),
                 "## Policies\n\n" + "\n\n".join(_policy(policy) for policy in policies),
                 "## Input and output\n\n" + _tensors(model),
                 "## What it was made from\n\n" + _origin(model),
@@ -68,12 +78,18 @@ def model_card(served: ServedPolicies, policies: list[Policy], model: ModelFolde
     )
 
 
-def _bands_table(served: ServedPolicies) -> str:
+def _of_each_pack(served: ServedPolicies, told: Callable[[ServedPack], str]) -> str:
+    if served.pack is None:
+        return told(served.all_packs()[0])
+    return "\n\n".join(f"### Pack {pack.name}\n\n{told(pack)}" for pack in served.all_packs())
+
+
+def _bands_table(pack: ServedPack) -> str:
     lines = [
         "| policy | version | band | target | confidence | status | threshold | precision | recall |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_band_row(policy, band) for policy in served.policies for band in policy.bands]
+    lines += [_band_row(policy, band) for policy in pack.policies for band in policy.bands]
     return "\n".join(lines)
 
 
@@ -94,8 +110,8 @@ def _band_row(policy: ServedPolicy, band: ServedBand) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _evidence(served: ServedPolicies) -> str:
-    golden, scores = served.golden_set, served.scores
+def _evidence(pack: ServedPack) -> str:
+    golden, scores = pack.golden_set, pack.scores
     lines = [
         f"- Golden set: {golden.name} {golden.version}, {golden.n_items:,} items, {golden.design.replace('_', ' ')} "
         f"sample of: {_line(golden.population)}. Digest `{golden.digest}`.",
@@ -104,7 +120,7 @@ def _evidence(served: ServedPolicies) -> str:
         f"- Near-duplicates among its items: {golden.n_sharing_cluster:,} (the guarantees assume independent draws).",
         f"- Scores: {scores.runtime}, digest `{scores.digest}`.",
     ]
-    for policy in served.policies:
+    for policy in pack.policies:
         calibrator = policy.calibrator
         error = calibrator.expected_calibration_error
         lines.append(
@@ -116,6 +132,24 @@ def _evidence(served: ServedPolicies) -> str:
             )
             + ("." if error is None else f", expected calibration error {error:.3f} on the golden set.")
         )
+    return "\n".join(lines)
+
+
+def _precisions(gates: Mapping[str | None, GateFile]) -> str:
+    lines = [
+        "Each is a model of its own, certified on its own scores (`reports/precisions/`), and held against fp32 on "
+        "the golden set, each by its own thresholds. What was refused is not in this release.",
+        "",
+        "| precision | verdict | decisions that flip | largest difference of a logit | of a probability |",
+        "|---|---|---|---|---|",
+    ]
+    for pack, gate in gates.items():
+        for each in gate.precisions:
+            name = each.name if pack is None else f"{each.name}, pack {pack}"
+            logit = max(policy.max_score_difference for policy in each.policies)
+            probability = max(policy.max_probability_difference for policy in each.policies)
+            verdict = "passed" if each.passed else _cell(f"refused: {'; '.join(each.reasons)}")
+            lines.append(f"| {name} | {verdict} | {each.share:.2%} | {logit:.2g} | {probability:.2g} |")
     return "\n".join(lines)
 
 
@@ -148,22 +182,24 @@ def _limits(served: ServedPolicies) -> str:
     return "\n".join(f"- {limit}" for limit in (population, *LIMITS))
 
 
+def _titled(pack: ServedPack, policy: ServedPolicy, band: ServedBand) -> str:
+    return ", ".join([f"{policy.policy_id} {policy.version}", band.action, *([pack.name] if pack.name else [])])
+
+
 def _front_matter(served: ServedPolicies, model: ModelFolder, license: str | None) -> str:
     """The YAML that Hugging Face reads: licence, encoders of the hub, and what the golden set measured."""
     hub = [each.source for _, each in sorted(model.record.encoders.items()) if not each.source.startswith(LOCAL)]
-    golden = served.golden_set
     results = [
         {
-            "task": {"type": "content-moderation", "name": f"{policy.policy_id} {policy.version}, {band.action}"},
-            "dataset": {"type": "golden-set", "name": f"{golden.name} {golden.version}"},
+            "task": {"type": "content-moderation", "name": _titled(pack, policy, band)},
+            "dataset": {"type": "golden-set", "name": f"{pack.golden_set.name} {pack.golden_set.version}"},
             "metrics": [
                 {"type": name, "value": value}
                 for name, value in (("precision", band.precision), ("recall", band.recall))
                 if value is not None
             ],
         }
-        for policy in served.policies
-        for band in policy.bands
+        for pack, policy, band in served.all_bands()
         if band.precision is not None or band.recall is not None
     ]
     content: dict[str, Any] = {"license": license.lower() if license else "unknown", "library_name": "onnx"}
@@ -173,12 +209,12 @@ def _front_matter(served: ServedPolicies, model: ModelFolder, license: str | Non
     return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
 
 
-def _slices(served: ServedPolicies) -> str:
+def _slices(pack: ServedPack) -> str:
     rows = [
         f"| {policy.policy_id} | {band.action} | {_cell(part.by)} = {_cell(part.value)} | "
         f"{part.status.replace('_', ' ')} | {'' if part.precision is None else percent(part.precision)} | "
         f"{part.n_flagged_labelled:,} | {'' if part.more_labels is None else f'{part.more_labels:,}'} |"
-        for policy in served.policies
+        for policy in pack.policies
         for band in policy.bands
         for part in band.slices
     ]

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        predictor = load(options.release, precision=options.precision)
+        predictor = load(options.release, precision=options.precision, pack=options.pack)
         if options.items:
             return _predict_items(predictor, Path(options.items))
         predictions = predictor.predict(
@@ -55,7 +55,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What a Setpoint release says about a photo, carousel or clip.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="one clip, or one or more photos of one post")
     parser.add_argument("--release", default=Path(__file__).resolve().parent, help="folder; default: this file's")
-    parser.add_argument("--precision", default="fp32", help="which onnx/PRECISION/model.onnx (default: fp32)")
+    parser.add_argument("--precision", default="fp32", help="fp32, or another that the release holds")
+    parser.add_argument("--pack", help="whose thresholds, of a release with several (default: the first)")
     parser.add_argument("--caption", help="caption of the post")
     parser.add_argument("--ocr-text", help="text seen in it")
     parser.add_argument("--asr-text", help="speech heard in it")

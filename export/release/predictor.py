@@ -86,23 +86,30 @@ class Predictor:
 
     Args:
         release: folder of the release.
-        precision: which of its ONNX files.
+        precision: which of its ONNX files, with the thresholds that were certified on its scores.
+        pack: whose thresholds and calibrators; None takes the first, and most releases have one alone.
 
     Raises:
-        ReleaseError: a file is missing or broken.
+        ReleaseError: a file is missing or broken, or there is no such precision or pack.
     """
 
-    def __init__(self, release: str | Path, *, precision: str = "fp32") -> None:
+    def __init__(self, release: str | Path, *, precision: str = "fp32", pack: str | None = None) -> None:
         folder = Path(release)
         try:
-            self.policies: list[dict[str, Any]] = _read_json(folder / "policies.json")["policies"]
+            served = _of_precision(_read_json(folder / "policies.json"), precision)
+            further = {each["name"]: each["policies"] for each in served.get("packs", [])}
+            if pack not in (None, served.get("pack"), *further):
+                found = ", ".join([served.get("pack") or "one without a name", *further])
+                raise ValueError(f"it has no pack {pack!r}; found {found}")
+            self.policies: list[dict[str, Any]] = further.get(pack, served["policies"])
+            self.calibrates = pack in further  # the graph's probabilities are the first pack's
             self.preprocessing = Preprocessing.from_dict(_read_json(folder / "preprocess.json"))
             self.tokenizer = load_tokenizer(folder / "tokenizer")
             padding = self.tokenizer.padding
             self.pad_token_id: int = padding["pad_id"] if padding else 0
             self.session = _open_session(folder / "onnx" / precision / "model.onnx")
             self._check_policies()
-        except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             name = getattr(error, "filename", None)
             reason = f"{name}: {error.strerror}" if isinstance(error, OSError) and name else str(error)
             raise ReleaseError(f"{folder}: not a release that can be loaded ({reason})") from error
@@ -151,7 +158,7 @@ class Predictor:
 
     def _check_policies(self) -> None:
         """Read a prediction of zeros, so that a broken policies.json is found before the first item."""
-        bands = sum(len(policy["bands"]) for policy in self.policies)
+        bands = 1 + max((band["index"] for policy in self.policies for band in policy["bands"]), default=-1)
         for policy in self.policies:
             self._prediction(policy, np.zeros(len(self.policies)), np.zeros(len(self.policies)), np.zeros(bands))
 
@@ -161,24 +168,36 @@ class Predictor:
             for band in policy["bands"]
         )
         column = policy["output_index"]
+        probability = float(probabilities[column])
+        if self.calibrates:
+            calibrated = np.float32(logits[column]) * np.float32(policy["calibrator"]["scale"])
+            calibrated += np.float32(policy["calibrator"]["offset"])
+            probability = float(np.float32(1 / (1 + np.exp(-np.float64(calibrated)))))
         return PolicyPrediction(
             policy_id=policy["policy_id"],
             version=policy["version"],
-            probability=float(probabilities[column]),
+            probability=probability,
             logit=float(logits[column]),
             action=next((band.action for band in bands if band.flagged), None),
             bands=bands,
         )
 
 
-def load(release: str | Path, *, precision: str = "fp32") -> Predictor:
+def load(release: str | Path, *, precision: str = "fp32", pack: str | None = None) -> Predictor:
     """Load a release folder; ReleaseError says what is wrong with it."""
-    return Predictor(release, precision=precision)
+    return Predictor(release, precision=precision, pack=pack)
 
 
 def media_type_of(files: Sequence[str]) -> str:
     """ "video" for one file that is named like a clip, else "photo"."""
     return "video" if len(files) == 1 and files[0].lower().endswith(CLIP_SUFFIXES) else "photo"
+
+
+def _of_precision(served: dict[str, Any], precision: str) -> dict[str, Any]:
+    by_name: dict[str, dict[str, Any]] = {"fp32": served, **served.get("precisions", {})}
+    if precision not in by_name:
+        raise ValueError(f"it has no precision {precision!r}; found {', '.join(by_name)}")
+    return by_name[precision]
 
 
 def _read_json(path: Path) -> Any:

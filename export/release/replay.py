@@ -1,12 +1,13 @@
 """golden/ of a release: golden items as tensors with what the sealed model said about them, for replay anywhere.
 
-One safetensors file an item holds the contract's inputs and outputs for a batch of 1: a request and its answer.
+One safetensors file an item holds the contract's inputs and outputs for a batch of 1: a request and its answer. What
+further precisions answer stands in files of the same names, in folders of theirs.
 """
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -15,12 +16,13 @@ from pydantic import Field, ValidationError
 from safetensors.numpy import load_file, save
 
 from data.errors import InputError
-from data.files import atomic_file, read_json, write_json
+from data.files import atomic_file, existing_file, read_json, write_json
 from data.golden import GoldenSet
 from data.media import MediaError, load_frames
 from data.policy import Strict, findings_of
 from data.text import compose_text, tokenize
 from export.graph.decision_head import Decision
+from export.model_folder import FP32
 from export.scoring.batch import Batch, collate, padded_tokens
 from export.scoring.runtimes import Outputs, Runtime
 from export.trust.limits import LARGEST_HEADER
@@ -29,9 +31,20 @@ from export.trust.limits import LARGEST_HEADER
 
 LOGIT_TOLERANCE = 1e-3
 PROBABILITY_TOLERANCE = 1e-3
+LOWER_TOLERANCE = 0.05
+"""Of logits and probabilities in other precisions: the last bit of fp32 decides which way one of int8 is rounded."""
+
 INPUTS = tuple(field.name for field in fields(Batch))
 SOUND = ("log_mel", "audio_mask")  # of a model that reads it
 OUTPUTS = ("logits", "probabilities", "flags")
+
+
+@dataclass(frozen=True, eq=False)
+class Sealed:
+    """A sealed model, and what it decides by; items too near a threshold are passed over."""
+
+    runtime: Runtime
+    decision: Decision
 
 
 class Replay(Strict):
@@ -41,6 +54,7 @@ class Replay(Strict):
         logit_tolerance: largest difference of a logit that other processors may show.
         probability_tolerance: the same for probabilities. Flags must be identical: items whose logit lies within
             twice the tolerance of a threshold are not chosen for replay.
+        lower_tolerance: of both, in other precisions than fp32; None where there is none.
         item_ids: item of each file, in the order of their names 0000.safetensors, 0001.safetensors, …
     """
 
@@ -49,16 +63,23 @@ class Replay(Strict):
     golden_digest: str
     logit_tolerance: float = Field(gt=0, le=LOGIT_TOLERANCE)
     probability_tolerance: float = Field(gt=0, le=PROBABILITY_TOLERANCE)
+    lower_tolerance: float | None = Field(default=None, gt=0, le=LOWER_TOLERANCE)
     item_ids: list[str] = Field(min_length=1)
 
+    def tolerances(self, precision: str) -> tuple[float, float]:
+        """Of logits and of probabilities."""
+        if precision == FP32:
+            return self.logit_tolerance, self.probability_tolerance
+        lower = LOGIT_TOLERANCE if self.lower_tolerance is None else self.lower_tolerance
+        return lower, lower
 
-def write_replay(folder: Path, runtime: Runtime, decision: Decision, golden: GoldenSet, count: int) -> None:
+
+def write_replay(folder: Path, models: Mapping[str, Sealed], golden: GoldenSet, count: int) -> None:
     """Write up to `count` golden items, spread over photos, clips and texts.
 
     Args:
         folder: the release's golden/.
-        runtime: the sealed model.
-        decision: what it decides by; items too near a threshold are passed over.
+        models: by precision; fp32 is one of them.
         golden: where the items come from.
         count: how many.
 
@@ -71,21 +92,19 @@ def write_replay(folder: Path, runtime: Runtime, decision: Decision, golden: Gol
         if len(item_ids) == count:
             break
         try:
-            batch = _batch_of(row, runtime)
+            batch = _batch_of(row, models[FP32].runtime)
         except MediaError as error:
             reasons.append(f"item {row['item_id']!r}: {error}")
             continue
-        outputs = runtime.run(batch)
-        if not _clear_of_thresholds(outputs, decision):
+        answers = {precision: sealed.runtime.run(batch) for precision, sealed in models.items()}
+        if not all(_clear_of_thresholds(answers[name], sealed.decision, name) for name, sealed in models.items()):
             continue
-        tensors: dict[str, NDArray[np.generic]] = {
-            **batch.arrays(),
-            "logits": outputs.logits,
-            "probabilities": outputs.probabilities,
-            "flags": outputs.flags,
-        }
-        with atomic_file(folder / f"{len(item_ids):04d}.safetensors") as file:
-            file.write_bytes(save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
+        for precision, outputs in answers.items():
+            tensors: dict[str, NDArray[np.generic]] = {name: getattr(outputs, name) for name in OUTPUTS}
+            if precision == FP32:
+                tensors = {**batch.arrays(), **tensors}
+            with atomic_file(folder / answer_name(precision, len(item_ids))) as file:
+                file.write_bytes(save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
         item_ids.append(str(row["item_id"]))
     if not item_ids:
         raise InputError(
@@ -97,9 +116,15 @@ def write_replay(folder: Path, runtime: Runtime, decision: Decision, golden: Gol
         golden_digest=golden.digest,
         logit_tolerance=LOGIT_TOLERANCE,
         probability_tolerance=PROBABILITY_TOLERANCE,
+        lower_tolerance=LOWER_TOLERANCE if len(models) > 1 else None,
         item_ids=item_ids,
     )
-    write_json(folder / "replay.json", record.model_dump(mode="json", by_alias=True))
+    write_json(folder / "replay.json", record.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def answer_name(precision: str, place: int) -> str:
+    """The file in golden/ with what a precision says of the item at `place`."""
+    return f"{place:04d}.safetensors" if precision == FP32 else f"{precision}/{place:04d}.safetensors"
 
 
 def read_replay(folder: Path) -> Replay:
@@ -110,27 +135,40 @@ def read_replay(folder: Path) -> Replay:
         raise InputError(findings_of(folder / "replay.json", error)) from error
 
 
-def read_exchange(folder: Path, place: int) -> tuple[Batch, Outputs]:
-    """One item's request and the answer that is expected.
+def read_exchange(folder: Path, place: int, precision: str = FP32) -> tuple[Batch, Outputs]:
+    """One item's request and the answer that is expected of a precision.
 
     Raises:
-        InputError: the file does not hold the contract's tensors.
+        InputError: a file does not hold the contract's tensors, or there is none of this precision.
     """
-    file = folder / f"{place:04d}.safetensors"
+    file = folder / answer_name(FP32, place)
+    tensors = _tensors(file)
+    expected = {*INPUTS, *OUTPUTS} if SOUND[0] in tensors else {*INPUTS, *OUTPUTS}.difference(SOUND)
+    _check_names(file, tensors, expected)
+    answer = tensors
+    if precision != FP32:
+        file = existing_file(folder / answer_name(precision, place))
+        answer = _tensors(file)
+        _check_names(file, answer, set(OUTPUTS))
+    return Batch(**{name: tensors[name] for name in INPUTS if name in tensors}), Outputs(
+        *(answer[name] for name in OUTPUTS)
+    )
+
+
+def _tensors(file: Path) -> dict[str, NDArray[Any]]:
     with file.open("rb") as opened:
         header = int.from_bytes(opened.read(8), "little")
     if header > LARGEST_HEADER:
         raise InputError(f"{file}: a header of {header:,} bytes; at most {LARGEST_HEADER:,} can be right")
-    tensors = load_file(file)
-    expected = {*INPUTS, *OUTPUTS} if SOUND[0] in tensors else {*INPUTS, *OUTPUTS}.difference(SOUND)
+    return load_file(file)
+
+
+def _check_names(file: Path, tensors: Mapping[str, object], expected: set[str]) -> None:
     if set(tensors) != expected:
         raise InputError(f"{file}: expected the tensors {', '.join(sorted(expected))}; found {', '.join(tensors)}")
-    return Batch(**{name: tensors[name] for name in INPUTS if name in tensors}), Outputs(
-        *(tensors[name] for name in OUTPUTS)
-    )
 
 
-def disagreements(expected: Outputs, found: Outputs, replay: Replay) -> list[str]:
+def disagreements(expected: Outputs, found: Outputs, replay: Replay, precision: str = FP32) -> list[str]:
     """How an answer differs from the expected one, beyond the tolerances; [] if it does not."""
     problems = []
     shapes = [(name, getattr(expected, name), getattr(found, name)) for name in OUTPUTS]
@@ -139,7 +177,7 @@ def disagreements(expected: Outputs, found: Outputs, replay: Replay) -> list[str
             problems.append(f"{name}: expected {wanted.dtype} {wanted.shape}, found {got.dtype} {got.shape}")
     if problems:
         return problems
-    for name, tolerance in (("logits", replay.logit_tolerance), ("probabilities", replay.probability_tolerance)):
+    for name, tolerance in zip(("logits", "probabilities"), replay.tolerances(precision), strict=True):
         difference = np.abs(getattr(expected, name).astype(np.float64) - getattr(found, name))
         if not (difference <= tolerance).all():
             problems.append(f"{name} differ by up to {difference.max():.3g}, tolerance {tolerance:g}")
@@ -181,8 +219,9 @@ def _batch_of(row: dict[str, object], runtime: Runtime) -> Batch:
     )
 
 
-def _clear_of_thresholds(outputs: Outputs, decision: Decision) -> bool:
+def _clear_of_thresholds(outputs: Outputs, decision: Decision, precision: str) -> bool:
     if not np.isfinite(outputs.logits).all():
         raise InputError("the model gives a logit that is no finite number on a golden item; it cannot be sealed")
     distances_BK = np.abs(outputs.logits[:, decision.band_policy] - decision.thresholds)
-    return bool((distances_BK > 2 * LOGIT_TOLERANCE).all())
+    tolerance = LOGIT_TOLERANCE if precision == FP32 else LOWER_TOLERANCE
+    return bool((distances_BK > 2 * tolerance).all())

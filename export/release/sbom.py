@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from calibrate.operating_points_file import BandRecord
-from export.model_folder import ModelRecord, decoder_versions
+from export.model_folder import FP32, ModelRecord, decoder_versions
 from export.release.decisions import ServedPolicies, ServedPolicy
 from export.release.model_card import ETHICS, INTENDED_USE, LIMITS, USERS
 from export.trust.licences import UNKNOWN
@@ -29,27 +29,27 @@ def requirements() -> str:
     return "".join(f"{name}=={version(name)}\n" for name in SERVING_PACKAGES)
 
 
-def bill_of_materials(
-    record: ModelRecord, served: ServedPolicies, onnx_sha256: str, license: str | None
-) -> dict[str, Any]:
+def bill_of_materials(record: ModelRecord, served: ServedPolicies, license: str | None) -> dict[str, Any]:
     """CycloneDX 1.6: the model with its card, the encoders and data it was made from, the packages that serve it.
 
     Args:
         record: model.json of the release.
         served: policies.json of the release.
-        onnx_sha256: digest of the sealed ONNX file.
         license: of the release; None where nobody said.
     """
     data = _datasets(record, served)
-    model = {
-        "type": "machine-learning-model",
-        "bom-ref": "model",
-        "name": "setpoint-release",
-        "version": record.model_digest[:16],
-        "licenses": _licences(license or UNKNOWN),
-        "hashes": [_hash(onnx_sha256)],
-        "modelCard": _model_card(served, [component["bom-ref"] for component in data]),
-    }
+    model, *lower = (
+        {
+            "type": "machine-learning-model",
+            "bom-ref": reference_of(precision),
+            "name": "setpoint-release",
+            "version": decided.model_digest[:16],
+            "licenses": _licences(license or UNKNOWN),
+            "hashes": [_hash(record.precisions[precision].sha256)],
+            "modelCard": _model_card(decided, [component["bom-ref"] for component in data]),
+        }
+        for precision, decided in served.by_precision().items()
+    )
     encoders: list[dict[str, Any]] = [
         {
             "type": "machine-learning-model",
@@ -72,7 +72,7 @@ def bill_of_materials(
         }
         for name in SERVING_PACKAGES
     ]
-    components = [*encoders, *data, *packages]
+    components = [*lower, *encoders, *data, *packages]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -84,10 +84,16 @@ def bill_of_materials(
     }
 
 
+def reference_of(precision: str) -> str:
+    """The bom-ref of the model in a precision."""
+    return "model" if precision == FP32 else f"model:{precision}"
+
+
 def _datasets(record: ModelRecord, served: ServedPolicies) -> list[dict[str, Any]]:
     digests = {name: digest for name, digest in record.data_digests.items() if SHA256.fullmatch(str(digest))}
-    golden = served.golden_set
-    digests[f"golden set {golden.name} {golden.version}"] = golden.digest
+    for pack in served.all_packs():
+        golden, of_pack = pack.golden_set, f", pack {pack.name}" if pack.name else ""
+        digests[f"golden set {golden.name} {golden.version}{of_pack}"] = golden.digest
     return [
         {
             "type": "data",
@@ -101,7 +107,11 @@ def _datasets(record: ModelRecord, served: ServedPolicies) -> list[dict[str, Any
 
 
 def _model_card(served: ServedPolicies, data: list[str]) -> dict[str, Any]:
-    metrics = [metric for policy in served.policies for band in policy.bands for metric in _metrics(policy, band)]
+    metrics = [
+        {**metric, "slice": ", ".join([metric["slice"], *([f"pack {pack.name}"] if pack.name else [])])}
+        for pack, policy, band in served.all_bands()
+        for metric in _metrics(policy, band)
+    ]
     return {
         "modelParameters": {
             "approach": {"type": "supervised"},

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,25 +10,33 @@ from typing import Annotated
 from pydantic import Field
 
 from data.errors import InputError
-from data.files import TEMPORARY_PREFIX, atomic_file, atomic_folder, sha256_of_file, write_json
+from data.files import TEMPORARY_PREFIX, atomic_folder
+from data.policy import Identifier, Strict
 from data.summary import Summary
-from export.graph.decision_head import write_decision
-from export.model_folder import ModelRecord
-from export.release.bundle import bundle_predict
+from export.model_folder import FP32, read_model_folder
 from export.release.chain import chain_words, refuse_unverified
-from export.release.decisions import ServedPolicies, served_policies
+from export.release.decisions import ServedPolicies, read_served_policies
 from export.release.manifest import MANIFEST, Manifest, differences, make_manifest, read_manifest
-from export.release.model_card import model_card
-from export.release.replay import write_replay
-from export.release.sbom import bill_of_materials, requirements, toolchain
-from export.release.sealing_inputs import POINTS, PRECISION, SealingInputs, read_sealing_inputs
+from export.release.sbom import toolchain
+from export.release.sealing_inputs import SealingInputs, read_sealing_inputs, served_graph
 from export.release.verify import verify
+from export.release.writing import write_content, write_text
 from export.scoring.parts import only_writer
-from export.scoring.runtimes import OnnxRuntime
-from export.tensorrt.report import REPORT, read_report
 from export.trust.signature import is_by, read_signature, sign_folder
 
-ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
+
+class Pack(Strict):
+    """One of several calibrations of a release.
+
+    Attributes:
+        calibration: folder that `calibrate` wrote.
+        golden: the golden set that it was certified on; None for the one of all packs.
+        policies: folder of the policy files, whose bands may differ from pack to pack; None likewise.
+    """
+
+    calibration: Path
+    golden: Path | None = None
+    policies: Path | None = None
 
 
 def seal(
@@ -38,10 +47,12 @@ def seal(
     policies: Path,
     releases: Path,
     replay: Annotated[int, Field(ge=1, le=1000)] = 16,
+    packs: Annotated[dict[Identifier, Pack | Path], Field(min_length=1)] | None = None,
     parent: Path | None = None,
     trust: Path | None = None,
     license: str | None = None,
     sign_key: str | None = None,
+    precisions: list[str] | None = None,
 ) -> Summary:
     """Put model, thresholds and evidence into `releases/ID/`, whole or not at all.
 
@@ -54,11 +65,15 @@ def seal(
         policies: folder of the policy files that it was certified for.
         releases: folder to put the release into.
         replay: golden items whose inputs and outputs the release carries.
+        packs: several calibrations over one network, by name, each a folder or a `Pack`; `calibration` is not read
+            then. The first gives the graph's probabilities. None for one alone.
         parent: release that this one follows: its network is taken, and `model` is not read. Thresholds and
             calibrators move; the model digest stays.
         trust: public key, or folder of keys, that must have signed the parent; None takes an unsigned one.
         license: SPDX expression of the licence that the release is handed over under; None says unknown.
         sign_key: what to sign with, as `export.trust.signature.sign_folder` takes it; None leaves it unsigned.
+        precisions: fp32, and others of the model that passed the gate of `calibrate precisions=`; None for all that
+            did.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together.
@@ -66,24 +81,32 @@ def seal(
     if parent is not None:
         refuse_unverified(parent, verify(release=parent, trust=trust, tensorrt=False))
         model = parent
-    inputs = read_sealing_inputs(model=model, calibration=calibration, golden=golden, policies=policies)
+    named_packs = dict(packs) if packs else {None: calibration}
+    folder_of_model = read_model_folder(model)
+    graphs = {FP32: served_graph(folder_of_model, FP32)}
+    inputs = {
+        name: read_sealing_inputs(model=folder_of_model, **_folders(pack, golden=golden, policies=policies))
+        for name, pack in named_packs.items()
+    }
+    held = _held(inputs, precisions)
+    graphs |= {precision: served_graph(folder_of_model, precision) for precision in held if precision != FP32}
     with only_writer(releases):
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}release-", dir=releases))
         try:
             staging = temporary / "content"
             staging.mkdir()
-            served = _write_content(staging, inputs, replay, license)
+            served = write_content(staging, inputs, graphs, replay=replay, license=license)
             manifest = make_manifest(
                 staging,
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 toolchain=toolchain(),
-                engines=[f"onnx/{PRECISION}"],
+                engines=[f"onnx/{precision}" for precision in held],
                 parent=None if parent is None else read_manifest(parent).release_id,
             )
             folder = releases / manifest.release_id
             if folder.exists():
                 return _already_there(folder, served, sign_key)
-            _write_text(staging / MANIFEST, manifest.text())
+            write_text(staging / MANIFEST, manifest.text())
             named = staging.rename(temporary / manifest.release_id)
             if sign_key is not None:
                 sign_folder(named, sign_key)
@@ -92,44 +115,54 @@ def seal(
                     entry.rename(whole / entry.name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    return Summary(f"seal: release {manifest.release_id}", [folder], _lines(folder, served, manifest))
+    lines = [
+        *_lines(folder, served, manifest),
+        *([] if parent is None else _left_out(parent, served)),
+        *(f"without {precision}: {reason}" for precision, reason in _refused(inputs) if precision not in held),
+    ]
+    return Summary(f"seal: release {manifest.release_id}", [folder], lines)
 
 
-def _write_content(folder: Path, inputs: SealingInputs, replay: int, license: str | None) -> ServedPolicies:
-    """All files of a release but its manifest."""
-    record = inputs.model.record
-    digest = record.precisions[PRECISION].model_digest
-    served = served_policies(inputs.points, inputs.policies, digest)
-    decision = served.decision()
-    with atomic_file(folder / ONNX_FILE) as file:
-        file.write_bytes(write_decision(inputs.graph, decision).SerializeToString(deterministic=True))
-    onnx_sha256 = sha256_of_file(folder / ONNX_FILE)
-    sealed = _sealed_record(record, onnx_sha256)
-    write_json(folder / "model.json", sealed.model_dump(mode="json", by_alias=True))
-    write_json(folder / "policies.json", served.model_dump(mode="json", by_alias=True))
-    for name in ("contract.json", "preprocess.json", "reports/parity.json"):
-        _copy(inputs.model.folder / name, folder / name)
-    _copy(inputs.model.folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
-    for file in sorted((inputs.model.folder / "licenses").glob("*.txt")):
-        _copy(file, folder / "licenses" / file.name)
-    report = read_report(inputs.model.folder)
-    if report:
-        of_this = report.of({PRECISION: digest}).model_dump(mode="json", by_alias=True)
-        write_json(folder / REPORT, of_this)
-    _copy(inputs.calibration / POINTS, folder / "reports" / "decisions" / POINTS)
-    _copy(inputs.calibration / "report" / "index.html", folder / "reports" / "decisions" / "index.html")
-    write_replay(folder / "golden", OnnxRuntime(folder), decision, inputs.golden, replay)
-    _write_text(folder / "MODEL_CARD.md", model_card(served, inputs.policies, inputs.model, license))
-    write_json(folder / "sbom.cdx.json", bill_of_materials(sealed, served, onnx_sha256, license))
-    _write_text(folder / "predict.py", bundle_predict())
-    _write_text(folder / "requirements.txt", requirements())
-    return served
+def _held(packs: dict[str | None, SealingInputs], asked: list[str] | None) -> list[str]:
+    """The precisions of the release: those that were asked for, or all that every pack certifies; fp32 first."""
+    if asked is None:
+        first, *others = packs.values()
+        return [name for name in first.certified if all(name in other.certified for other in others)]
+    if FP32 not in asked or len(set(asked)) < len(asked):
+        raise InputError(f"precisions: expected fp32 and others, each once, found {', '.join(asked)}")
+    for precision, reason in _refused(packs):
+        if precision in asked:
+            raise InputError(f"precisions: {precision} cannot be sealed: {reason}")
+    known = next(iter(packs.values())).model
+    for precision in asked:
+        known.onnx_file(precision)
+    return [FP32, *(precision for precision in asked if precision != FP32)]
 
 
-def _sealed_record(record: ModelRecord, onnx_sha256: str) -> ModelRecord:
-    """model.json of the release: the one precision that it holds, with the digest of the filled-in file."""
-    entry = record.precisions[PRECISION].model_copy(update={"file": ONNX_FILE, "sha256": onnx_sha256})
-    return record.model_copy(update={"precisions": {PRECISION: entry}})
+def _refused(packs: dict[str | None, SealingInputs]) -> Iterator[tuple[str, str]]:
+    """Precisions of the model, or of a gate, that cannot be sealed, each with the first reason."""
+    model = next(iter(packs.values())).model
+    compared = [each.name for pack in packs.values() if pack.gate for each in pack.gate.precisions]
+    for precision in dict.fromkeys([*model.record.precisions, *compared]):
+        for name, pack in packs.items():
+            reason = pack.refusal(precision)
+            if reason:
+                yield precision, reason if name is None else f"pack {name}: {reason}"
+                break
+
+
+def _left_out(parent: Path, served: ServedPolicies) -> list[str]:
+    """A line on packs that a parent has and its child has not: who serves one of them has to know."""
+    before = [pack.name for pack in read_served_policies(parent / "policies.json").all_packs()]
+    now = {pack.name for pack in served.all_packs()}
+    gone = [name for name in before if name is not None and name not in now]
+    return [f"without the packs {', '.join(gone)} of its parent"] if gone else []
+
+
+def _folders(pack: Pack | Path, *, golden: Path, policies: Path) -> dict[str, Path]:
+    if isinstance(pack, Path):
+        return {"calibration": pack, "golden": golden, "policies": policies}
+    return {"calibration": pack.calibration, "golden": pack.golden or golden, "policies": pack.policies or policies}
 
 
 def _already_there(folder: Path, served: ServedPolicies, sign_key: str | None) -> Summary:
@@ -161,24 +194,14 @@ def _already_there(folder: Path, served: ServedPolicies, sign_key: str | None) -
 
 
 def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str]:
-    bands = [(policy.policy_id, band) for policy in served.policies for band in policy.bands]
-    certified = sum(band.status == "certified" for _, band in bands)
+    bands = [band for _, _, band in served.all_bands()]
+    certified = sum(band.status == "certified" for band in bands)
     size = sum(entry.size for entry in manifest.files)
     return [
         *chain_words(folder, manifest),
+        *([f"packs {', '.join(str(pack.name) for pack in served.all_packs())}"] if served.pack else []),
         f"{len(served.policies)} policies, {certified} of {len(bands)} bands certified; the others never flag",
+        *([f"precisions {', '.join(served.by_precision())}"] if served.precisions else []),
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
         f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",
     ]
-
-
-def _copy(source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise InputError(f"{source}: no such file")
-    with atomic_file(target) as temporary:
-        shutil.copyfile(source, temporary)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -3,41 +3,28 @@
 A release may come from anywhere: whatever stands in it, the answer is a list of reasons, never a traceback.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import onnx
 from pydantic import Field
 
 from calibrate.looks import described_looks
-from calibrate.operating_points_file import load_operating_points
-from data.errors import InputError
-from data.files import existing_folder, read_json, sha256_of_file
+from data.files import existing_folder
 from data.summary import Summary
-from export.graph.contract import mismatches, read_contract
-from export.graph.decision_head import DECISION_NAMES, model_digest, read_decision
-from export.graph.parity import Parity
-from export.model_folder import read_model_folder, read_preprocessing, read_tokenizer
 from export.release.bundle import bundle_predict
-from export.release.chain import chain_problems, chain_words
-from export.release.decisions import ServedPolicies, read_served_policies
+from export.release.chain import chain_words
+from export.release.content import content_reasons, guarded
+from export.release.decisions import read_served_policies
 from export.release.manifest import ID_LENGTH, differences, digests_of, read_manifest
-from export.release.replay import disagreements, read_exchange, read_replay
-from export.release.sealing_inputs import POINTS, PRECISION
-from export.scoring.runtimes import OnnxRuntime
+from export.release.replay import read_replay
 from export.tensorrt.compatibility import Compatibility, check_compatibility
-from export.tensorrt.report import REPORT, read_report
 from export.trust.confined import confined
-from export.trust.graph import graph_problems
 from export.trust.signature import coverage_problems, read_signature
 from export.trust.trust_root import TrustRoot, read_trust_root, trust_problems
 
-ONNX_FILE = f"onnx/{PRECISION}/model.onnx"
 SHOWN_REASONS = 200
-
-Check = Callable[[Path], Iterator[str]]
 
 
 def verify(
@@ -67,15 +54,15 @@ def verify(
     """
     folder = existing_folder(release)
     root = None if trust is None else read_trust_root(trust)
-    reasons = list(_guarded("manifest", _check_bytes, folder))
+    reasons = list(guarded("manifest", _check_bytes, folder))
     if reasons:
         reasons.append("the content was not checked, because the bytes are not those that were sealed")
     else:
-        reasons += _guarded("signature", lambda folder: _check_signature(folder, root), folder)
+        reasons += guarded("signature", lambda folder: _check_signature(folder, root), folder)
         if reasons:
             reasons.append("the content was not checked, because the signature is not what it has to be")
     if not reasons:
-        reasons, ending = confined(lambda: _content_reasons(folder), seconds=seconds)
+        reasons, ending = confined(lambda: content_reasons(folder), seconds=seconds)
         if ending:
             reasons.append(f"the content was not checked to its end: the check {ending}")
     offered = check_compatibility(folder, seconds=seconds) if tensorrt and not reasons else Compatibility()
@@ -87,9 +74,13 @@ def verify(
         return Summary(f"verify: FAILED, {folder.name} is not a release to serve", [], shown, ok=False)
     manifest = read_manifest(folder)
     served = read_served_policies(folder / "policies.json")
-    looks = {policy.policy_id: band.look.number for policy in served.policies for band in policy.bands if band.look}
-    expires_at = served.golden_set.expires_at
-    expired = expires_at is not None and expires_at < datetime.now(UTC).date().isoformat()
+    looks = {
+        " of pack ".join([policy.policy_id, *([pack.name] if pack.name else [])]): band.look.number
+        for pack, policy, band in served.all_bands()
+        if band.look
+    }
+    today = datetime.now(UTC).date().isoformat()
+    expired = {pack.golden_set.expires_at for pack in served.all_packs()} - {None}
     return Summary(
         f"verify: passed, release {manifest.release_id}",
         [],
@@ -98,10 +89,15 @@ def verify(
             f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags",
             signed_by(folder, root),
             *chain_words(folder, manifest),
+            *([f"precisions {', '.join(served.by_precision())}"] if served.precisions else []),
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),
             *([] if root else _cautions(folder)),
             *(_printable(line) for line in offered.lines),
-            *([f"caution: the golden set expired on {expires_at}; calibrate on a new one"] if expired else []),
+            *(
+                f"caution: the golden set expired on {date}; calibrate on a new one"
+                for date in sorted(str(each) for each in expired)
+                if date < today
+            ),
         ],
     )
 
@@ -119,24 +115,6 @@ def _cautions(folder: Path) -> Iterator[str]:
         yield "caution: predict.py is not the one that this version of Setpoint writes; nobody here vouches for it"
 
 
-def _content_reasons(folder: Path) -> Iterator[str]:
-    for name, check in CHECKS.items():
-        reasons = list(_guarded(name, check, folder))
-        yield from reasons
-        if reasons and name == "ONNX":  # nothing that follows would be told from this
-            return
-
-
-def _guarded(name: str, check: Check, folder: Path) -> Iterator[str]:
-    try:
-        yield from check(folder)
-    except InputError as error:
-        yield str(error)
-    except Exception as error:  # hostile content fails in every library's own way
-        first_line = (str(error).splitlines() or [""])[0][:300]
-        yield f"{name}: cannot be checked ({type(error).__name__}: {first_line})"
-
-
 def _printable(reason: str) -> str:
     """Names in a foreign folder may hold what a terminal would obey."""
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in reason)
@@ -151,10 +129,6 @@ def _check_bytes(folder: Path) -> Iterator[str]:
     yield from differences(folder, manifest)
 
 
-def _check_chain(folder: Path) -> Iterator[str]:
-    yield from chain_problems(folder, read_manifest(folder))
-
-
 def _check_signature(folder: Path, root: TrustRoot | None) -> Iterator[str]:
     """A signature covers this release, and nothing else; where a trust root is given, it is of somebody there."""
     signature = read_signature(folder)
@@ -162,97 +136,3 @@ def _check_signature(folder: Path, root: TrustRoot | None) -> Iterator[str]:
         yield from coverage_problems(signature, digests_of(folder, read_manifest(folder)))
     if root is not None:
         yield from trust_problems(folder, signature, root)
-
-
-def _check_records(folder: Path) -> Iterator[str]:
-    """Every JSON file has its schema; contract, preprocessing and tokenizer can be read."""
-    model = read_model_folder(folder)
-    read_preprocessing(folder / "preprocess.json")
-    read_tokenizer(folder)
-    Parity.model_validate(read_json(folder / "reports" / "parity.json"))
-    served = read_served_policies(folder / "policies.json")
-    files = {name: entry.file for name, entry in model.record.precisions.items()}
-    if files != {PRECISION: ONNX_FILE}:
-        yield f"model.json: names the models {files}, expected {ONNX_FILE}"
-    found = {path.relative_to(folder).as_posix() for path in folder.glob("onnx/*/*")}
-    yield from (f"{path}: not in model.json" for path in sorted(found - set(files.values())))
-    expected = [(policy.policy_id, policy.version) for policy in model.record.policies]
-    if [(policy.policy_id, policy.version) for policy in served.policies] != expected:
-        yield "policies.json: its policies, or their order, are not those of model.json"
-    for problem in _against_certificates(folder, served):
-        yield f"policies.json: {problem}"
-    report = read_report(folder)
-    digests = {name: entry.model_digest for name, entry in model.record.precisions.items()}
-    if report and any(digests.get(check.precision) != check.model_digest for check in report.checks):
-        yield f"{REPORT}: speaks of other models than model.json"
-    bom = read_json(folder / "sbom.cdx.json")
-    hashes = bom["metadata"]["component"]["hashes"]
-    if bom["bomFormat"] != "CycloneDX" or hashes[0]["content"] != sha256_of_file(folder / ONNX_FILE):
-        yield "sbom.cdx.json: not a CycloneDX file of this model"
-
-
-def _against_certificates(folder: Path, served: ServedPolicies) -> Iterator[str]:
-    points = load_operating_points(folder / "reports" / "decisions" / POINTS)
-    if served.scores != points.scores or served.golden_set != points.golden_set:
-        yield "scores or golden set are not those of the operating points"
-    if points.scores.model_digest != served.model_digest:
-        yield "the operating points are for another model"
-    mine = [
-        (policy.policy_id, policy.version, [band.model_dump(exclude={"index"}) for band in policy.bands])
-        for policy in served.policies
-    ]
-    theirs = [
-        (policy.policy_id, policy.policy_version, [band.model_dump() for band in policy.bands])
-        for policy in points.policies
-    ]
-    if mine != theirs:
-        yield "policies, bands or thresholds are not those of the operating points"
-
-
-def _check_onnx(folder: Path) -> Iterator[str]:
-    """The graph is whole, holds its weights, has the contract's tensors, and decides as policies.json says."""
-    graph = onnx.load(folder / ONNX_FILE, load_external_data=False)
-    problems = list(graph_problems(graph))
-    if problems:
-        yield from (f"{ONNX_FILE}: {problem}" for problem in problems)
-        return
-    onnx.checker.check_model(graph, full_check=True)
-    contract = read_contract(folder / "contract.json")
-    yield from (f"{ONNX_FILE}, against contract.json: {each}" for each in mismatches(contract, graph))
-    served = read_served_policies(folder / "policies.json")
-    if model_digest(graph) != served.model_digest:
-        yield f"{ONNX_FILE}: its model digest is not that of policies.json"
-    found, expected = read_decision(graph), served.decision()
-    for name, attribute in zip(
-        DECISION_NAMES, ("platt_scale", "platt_offset", "thresholds", "band_policy"), strict=True
-    ):
-        if getattr(found, attribute).tobytes() != getattr(expected, attribute).tobytes():
-            yield f"{ONNX_FILE}: {name} is not what policies.json says"
-
-
-def _check_replay(folder: Path) -> Iterator[str]:
-    """The golden inputs give the expected answers in ONNX Runtime."""
-    runtime = OnnxRuntime(folder)
-    replay = read_replay(folder / "golden")
-    served = read_served_policies(folder / "policies.json")
-    if replay.golden_digest != served.golden_set.digest:
-        yield "golden/replay.json: from another golden set than the operating points"
-    names = sorted(path.name for path in (folder / "golden").iterdir())
-    if names != sorted([*(f"{place:04d}.safetensors" for place in range(len(replay.item_ids))), "replay.json"]):
-        yield "golden/: its files are not those that replay.json lists"
-        return
-    decision = served.decision()
-    for place, item_id in enumerate(replay.item_ids):
-        batch, expected = read_exchange(folder / "golden", place)
-        problems = disagreements(expected, runtime.run(batch), replay)
-        if (decision.apply(expected.logits)[1] != expected.flags).any():
-            problems.append("the expected flags do not follow from the thresholds in policies.json")
-        yield from (f"golden/{place:04d}.safetensors, item {item_id!r}: {problem}" for problem in problems)
-
-
-CHECKS: dict[str, Check] = {
-    "records": _check_records,
-    "ONNX": _check_onnx,
-    "golden replay": _check_replay,
-    "parents": _check_chain,
-}

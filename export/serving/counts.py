@@ -81,8 +81,8 @@ def counts_of(served: ServedPolicies, *, release_id: str, precision: str) -> Cou
             "action": band.action,
             "queue": band.queue or "",
             "band": str(band.index),
+            **({"pack": pack.name} if pack.name else {}),
         }
-        for policy in served.policies
-        for band in policy.bands
+        for pack, policy, band in served.all_bands()
     ]
     return Counts(bands=bands, release=(("release", release_id), ("precision", precision)))

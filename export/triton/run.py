@@ -52,7 +52,10 @@ def triton(
         raise InputError("\n".join([verified.title, *verified.lines]))
     folder = read_model_folder(release)
     served = read_served_policies(release / "policies.json")
-    bands = [f"{policy.policy_id}/{band.action}" for policy in served.policies for band in policy.bands]
+    bands = [
+        "/".join([*([pack.name] if pack.name else []), policy.policy_id, band.action])
+        for pack, policy, band in served.all_bands()
+    ]
     engine = folder.onnx_file(precision) if plan is None else existing_file(plan)
     steps = (f"{name}_preprocess", f"{name}_model")
     with atomic_folder(out) as repository:

@@ -1,5 +1,6 @@
-"""A model folder made by hand, small enough to run in a millisecond, and a folder of posts to score with it."""
+"""A model folder made by hand, that runs in a millisecond; posts to score with it; releases sealed of it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import onnx
 import polars as pl
 import pytest
 from PIL import Image
+from sealing import SealArguments, write_parts
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data.files import sha256_of_file, write_json
+from data.files import read_json, sha256_of_file, write_json
 from data.media import Preprocessing
 from export.graph.contract import contract_of
 from export.graph.decision_head import append_decision_head, model_digest
@@ -109,3 +111,39 @@ def _write_posts(folder: Path, count: int) -> Path:
         rows.append({"item_id": f"p{index:02d}", "media": media, "media_type": "photo", "caption": caption})
     pl.DataFrame(rows).write_parquet(folder / "items.parquet")
     return folder / "items.parquet"
+
+
+@pytest.fixture(scope="session")
+def untouched_parts(hand_made_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("parts")
+    write_parts(hand_made_model, root)
+    return root
+
+
+@pytest.fixture
+def parts(untouched_parts: Path, tmp_path: Path) -> SealArguments:
+    """A copy that a test may change."""
+    return SealArguments(shutil.copytree(untouched_parts, tmp_path / "parts"))
+
+
+@pytest.fixture(scope="session")
+def untouched_release(untouched_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    releases = tmp_path_factory.mktemp("sealed") / "releases"
+    summary = SealArguments(untouched_parts).seal(releases=releases)
+    return summary.written[0]
+
+
+@pytest.fixture(scope="session")
+def older_release(untouched_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another release of the same model, by another calibration: one threshold differs."""
+    parts = SealArguments(shutil.copytree(untouched_parts, tmp_path_factory.mktemp("older") / "parts"))
+    points = read_json(parts.root / "calibration" / "operating_points.json")
+    points["policies"][0]["bands"][1]["threshold"] = 0.75
+    write_json(parts.root / "calibration" / "operating_points.json", points)
+    return parts.seal(replay=5).written[0]
+
+
+@pytest.fixture
+def release(untouched_release: Path, tmp_path: Path) -> Path:
+    """A copy of a sealed release that a test may change."""
+    return shutil.copytree(untouched_release, tmp_path / "releases" / untouched_release.name)

@@ -151,6 +151,12 @@ def test_parity_was_measured_at_many_shapes(model: Path) -> None:
     assert parity["exported"].startswith("onnxruntime-")
 
 
+def test_pixels_are_cast_before_anything_else_touches_them(model: Path) -> None:
+    nodes = load_onnx(model / "onnx/fp32/model.onnx").graph.node
+    readers = {node.op_type for node in nodes if "frames" in node.input}
+    assert readers <= {"Cast", "Shape"}, "TensorRT has no uint8 Reshape"
+
+
 def test_int8_is_a_model_of_its_own_beside_fp32(checkpoint: Path, split: Path, write_posts, tmp_path: Path) -> None:
     shutil.copytree(split, tmp_path / "split")
     write_posts(tmp_path / "split" / "train", 10)

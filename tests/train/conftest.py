@@ -11,22 +11,13 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from any_policy import POLICY
 from PIL import Image
 from tiny_encoders import MAKERS, SIZE, WORDS
 
 from data.preprocessing import Preprocessing
 from train.job.module import PolicyClassifier
 from train.settings import FusionSettings, ImageSettings, ModelSettings, OptimSettings, TextSettings
-
-POLICY = {
-    "schema": "setpoint/policy/v1",
-    "version": "1.0.0",
-    "name": "A policy",
-    "owner": "safety",
-    "definition": "What must not be.",
-    "violates": [{"code": "V1", "text": "It."}],
-    "bands": [{"action": "auto_remove", "target_precision": 0.9, "confidence": 0.95}],
-}
 
 
 @pytest.fixture(autouse=True, scope="session")

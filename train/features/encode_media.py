@@ -23,6 +23,7 @@ from train.encoders.clip import ClipEncoder
 from train.encoders.describing import MediaEncoder, describe
 from train.encoders.image import ImageEncoder
 from train.features.cache import FeatureCache, Rows, in_shards, key_of_media
+from train.network.shapes import filled_up
 
 DECODERS = 2  # threads; decoding a batch ahead of the encoder
 IMAGES_PER_BATCH = 32
@@ -86,8 +87,9 @@ def encode_media(
             wanted.setdefault(key, _Wanted(media, media_type, missing))
     for encoder in encoders.values():
         encoder.to(device).eval()
-        if isinstance(encoder, ImageEncoder):
-            encoder.to(memory_format=torch.channels_last)  # convolutions are faster so
+        if isinstance(encoder, ImageEncoder) and device.type == "cpu":
+            # Convolutions are faster so. A GPU's are not, and there cuDNN compiles some of them for seconds.
+            encoder.to(memory_format=torch.channels_last)
     reasons: dict[str, str] = {}
 
     def decode(key: str) -> Frames | MediaError:
@@ -176,7 +178,8 @@ def _encode_frames(encoder: ImageEncoder, items: Sequence[Frames], device: torch
     with torch.inference_mode():
         for start in range(0, len(frames_N3HW), IMAGES_PER_BATCH):
             batch = torch.from_numpy(frames_N3HW[start : start + IMAGES_PER_BATCH]).to(device)
-            parts.append(encoder(batch).float().cpu().numpy())
+            features = encoder(filled_up(batch, IMAGES_PER_BATCH))[: len(batch)]
+            parts.append(features.float().cpu().numpy())
     features_ND = np.concatenate(parts)
     ends = np.cumsum([len(item.times) for item in items])[:-1]
     return [Rows(features, item.times) for features, item in zip(np.split(features_ND, ends), items, strict=True)]

@@ -84,6 +84,20 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
 
 @contextmanager
+def without_cudnn_attention() -> Iterator[None]:
+    """Leave attention on GPUs to torch's own kernels; see `train.network.shapes`.
+
+    cuDNN's are as fast, and take .1 to 2 s for each new number of rows or tokens.
+    """
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(enabled=before)
+
+
+@contextmanager
 def one_thread_for_small_networks(model: ModelSettings) -> Iterator[None]:
     """Compute on one CPU thread while all encoders are frozen.
 

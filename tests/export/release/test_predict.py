@@ -134,7 +134,7 @@ def test_wrong_input_ends_with_a_sentence_and_code_2(release: Path, media: Path,
         ([media / "0-0.png", tmp_path / "absent.png"], "photo 2 of 2 (absent.png): no such file"),
         (["--media-type", "photo", media / "3.mp4"], "not a photo of a known format"),
         (["--release", tmp_path, media / "0-0.png"], "policies.json: No such file"),
-        (["--precision", "fp16", media / "0-0.png"], "no such file"),
+        (["--precision", "fp16", media / "0-0.png"], "it has no precision 'fp16'; found fp32"),
         (["--items", tmp_path / "absent.jsonl"], "absent.jsonl: No such file"),
         (["--items", tmp_path / "bad.jsonl"], "line 1, media: expected a list of paths"),
         (["--items", tmp_path / "worse.jsonl"], "line 1: not a JSON object"),
@@ -170,7 +170,7 @@ def test_unreadable_items_are_reported_in_their_place(release: Path, media: Path
     "name", ["policies.json", "preprocess.json", "tokenizer/tokenizer.json", "onnx/fp32/model.onnx"]
 )
 def test_a_broken_release_is_named(release: Path, name: str) -> None:
-    for content in (b"", b"[]", b"\xff\x00", b'{"policies": 1}'):
+    for content in (b"", b"[]", b"\xff\x00", b'{"policies": 1}', b'{"policies": [], "packs": [1]}'):
         (release / name).write_bytes(content)
         with pytest.raises(ReleaseError, match="not a release that can be loaded"):
             Predictor(release)

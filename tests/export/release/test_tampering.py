@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from changed_releases import verified
 from signing_keys import KeyPair, make_key
-from tampering import KINDS, Victims, tampered
+from tampered_files import Victims
+from tampering import KINDS, tampered
 
 from data.files import sha256_of_file
 from export.trust.signature import sign_folder

@@ -10,6 +10,7 @@ from typing import get_args
 import onnx
 import pytest
 import torch
+from any_policy import POLICY
 from tiny_encoders import MAKERS
 
 from data.policy import Policy
@@ -39,15 +40,6 @@ FAMILIES = {
     },
 }
 SETTINGS = {"image": ImageSettings, "clip": ImageSettings, "text": TextSettings, "audio": AudioSettings}
-POLICY = {
-    "schema": "setpoint/policy/v1",
-    "version": "1.0.0",
-    "name": "A policy",
-    "owner": "safety",
-    "definition": "What must not be.",
-    "violates": [{"code": "V1", "text": "It."}],
-    "bands": [{"action": "auto_remove", "target_precision": 0.9, "confidence": 0.95}],
-}
 Export = Callable[[str], tuple[onnx.ModelProto, Contract, Preprocessing]]
 
 
