@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from data.errors import InputError
 from export.graph.decision_head import append_decision_head, read_decision
-from export.precision.int8 import convolutional_nodes, quantised
+from export.precision.int8 import Layer, layers_of, quantised
 from export.scoring.batch import Batch
 
 GRAPH = """
@@ -62,7 +62,7 @@ def logits(model: onnx.ModelProto, items: list[Batch]) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["int8", "int8_symmetric"])
 def test_convolutions_are_quantised_and_logits_move_a_little(graph, kind) -> None:
-    assert convolutional_nodes(graph) == ["first", "clip", "second"]
+    assert layers_of(graph) == [Layer("first", ("first", "clip")), Layer("second", ("second",))]
     model = quantised(graph, batches(8), kind)
     onnx.checker.check_model(model, full_check=True)
     assert model.SerializeToString(deterministic=True) == quantised(graph, batches(8), kind).SerializeToString(
