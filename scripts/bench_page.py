@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import calibrate.run as verb
+from calibrate import outcome
 from calibrate.inputs import CalibrationInputs
 from calibrate.slices import rows_by_value
 from calibrate.traffic.file import METADATA_KEY, PolicyTraffic, TrafficMetadata, rows_of
@@ -69,9 +71,9 @@ def build(n_policies: int, n_items: int, folder: Path) -> tuple[Path, float]:
     spent: list[float] = []
     with (
         patch("calibrate.run.read_inputs", return_value=inputs),
-        timed("policy_numbers", spent),
-        timed("slice_columns", spent),
-        timed("write_report", spent),
+        timed(verb, "policy_numbers", spent),
+        timed(verb, "slice_columns", spent),
+        timed(outcome, "write_report", spent),
     ):
         verb.calibrate(
             scores=folder,
@@ -115,9 +117,9 @@ def write_day(path: Path, inputs: CalibrationInputs) -> Path:
 
 
 @contextmanager
-def timed(name: str, spent: list[float]) -> Iterator[None]:
-    """Add to `spent` the processor seconds of every call that the verb makes to one of its functions."""
-    original: Callable[..., Any] = getattr(verb, name)
+def timed(module: ModuleType, name: str, spent: list[float]) -> Iterator[None]:
+    """Add to `spent` the processor seconds of every call that a module makes to a function."""
+    original: Callable[..., Any] = getattr(module, name)
 
     def called(*arguments: Any, **keys: Any) -> Any:
         began = time.process_time()
@@ -126,7 +128,7 @@ def timed(name: str, spent: list[float]) -> Iterator[None]:
         finally:
             spent.append(time.process_time() - began)
 
-    with patch.object(verb, name, called):
+    with patch.object(module, name, called):
         yield
 
 
