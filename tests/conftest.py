@@ -38,7 +38,13 @@ POLICY = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with a limit of their own take longest: begun last, they would leave the other cores without work."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    items.sort(key=_limit, reverse=True)
+
+
+def _limit(item: pytest.Item) -> float:
+    """Seconds of the test's own limit; 0 where it has none."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session")
