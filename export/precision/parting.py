@@ -20,9 +20,10 @@ def parted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     rest = [node for node in graph.node if id(node) not in kept]
     made = {name for node in first for name in node.output}
     wanted = {name for node in rest for name in node.input} | {value.name for value in graph.output}
-    values = [*onnx.shape_inference.infer_shapes(model).graph.value_info, *graph.output]
-    types = {value.name: value.type.tensor_type.elem_type for value in values}
-    crossing = [helper.make_tensor_value_info(name, types[name], None) for name in sorted(made & wanted)]
+    values = {
+        value.name: value for value in (*onnx.shape_inference.infer_shapes(model).graph.value_info, *graph.output)
+    }
+    crossing = [values[name] for name in sorted(made & wanted)]
     return (
         _part(model, first, list(graph.input), crossing),
         _part(model, rest, [*graph.input, *crossing], list(graph.output)),
