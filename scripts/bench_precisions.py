@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from export.graph.contract import Contract
@@ -29,7 +29,6 @@ from export.scoring.runtimes import open_session
 
 LEAST_GAIN = 2.0
 TOKENS, PLACES = 32, 1000
-Session = onnxruntime.InferenceSession
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -64,7 +63,7 @@ def bench(model: Path, *, precision: str, rows: int, turns: int, threads: int) -
     return [] if times >= LEAST_GAIN else [f"{precision} gains {times:.2f}, below {LEAST_GAIN:g}"]
 
 
-def gain(first: Session, second: Session, arrays: Arrays, turns: int) -> float:
+def gain(first: InferenceSession, second: InferenceSession, arrays: Arrays, turns: int) -> float:
     """How many times as fast the second is: the median over turns, each of which runs both."""
     for session in (first, second):
         session.run(None, _fed(session, arrays))
@@ -79,7 +78,7 @@ def gain(first: Session, second: Session, arrays: Arrays, turns: int) -> float:
     return statistics.median(ratios)
 
 
-def _fed(session: Session, arrays: Arrays) -> Arrays:
+def _fed(session: InferenceSession, arrays: Arrays) -> Arrays:
     return {each.name: arrays[each.name] for each in session.get_inputs()}
 
 
