@@ -124,7 +124,10 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not a JSON file ({type(error).__name__})") from error
     if data != manifest.text().encode("utf-8", errors="replace"):
-        raise InputError(f"{file}: not written the way that `setpoint seal` writes it; it was changed")
+        raise InputError(
+            f"{file}: not written the way that this version's `setpoint seal` writes it; it was changed, or another "
+            "version of Setpoint sealed it"
+        )
     if manifest.digest != digest_of(content):
         raise InputError(f"{file}: its digest does not match its content; it was changed")
     if manifest.release_id != id_of(content):

@@ -60,7 +60,7 @@ def model_card(
                 f"flags them where a threshold is certified. Model digest `{served.model_digest}`.",
                 f"## Intended use\n\n{INTENDED_USE} For {' and '.join(USERS)}.\n\nNot for: {NOT_INTENDED}",
                 "## Decisions\n\n" + _of_each_pack(served, _bands_table),
-                "A band that is not certified never flags. *Precision* and *recall* are those measured on the golden "
+                "A band without a threshold never flags. *Precision* and *recall* are those measured on the golden "
                 "set; what is certified is the target, at the confidence beside it, under the assumptions in "
                 "`reports/decisions/operating_points.json`. A target of posts a day speaks of their number, not of "
                 "precision. No one has signed these operating points.",
@@ -102,7 +102,7 @@ def _band_row(policy: ServedPolicy, band: ServedBand) -> str:
         title,
         target,
         "" if band.confidence is None else percent(band.confidence),
-        band.status.replace("_", " "),
+        "fits" if band.kind == "capacity" and band.status == "certified" else band.status.replace("_", " "),
         "never" if band.threshold is None else f"{band.threshold:.4g}",
         "" if band.precision is None else percent(band.precision),
         "" if band.recall is None else recall_seen(band),

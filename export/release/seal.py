@@ -195,12 +195,15 @@ def _already_there(folder: Path, served: ServedPolicies, sign_key: str | None) -
 
 def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str]:
     bands = [band for _, _, band in served.all_bands()]
-    certified = sum(band.status == "certified" for band in bands)
+    promised = [band for band in bands if band.kind != "capacity"]
+    certified = sum(band.status == "certified" for band in promised)
+    by_capacity = f", {len(bands) - len(promised)} set by capacity" if len(bands) > len(promised) else ""
     size = sum(entry.size for entry in manifest.files)
     return [
         *chain_words(folder, manifest),
         *([f"packs {', '.join(str(pack.name) for pack in served.all_packs())}"] if served.pack else []),
-        f"{len(served.policies)} policies, {certified} of {len(bands)} bands certified; the others never flag",
+        f"{len(served.policies)} policies, {certified} of {len(promised)} bands certified{by_capacity}; "
+        "a band without a threshold never flags",
         *([f"precisions {', '.join(served.by_precision())}"] if served.precisions else []),
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
         f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",

@@ -66,6 +66,15 @@ def test_every_experiment_survives_a_rehearsal(
     assert [path.name for path in tmp_path.iterdir() if path.name != "split"] == ["cache"]
 
 
+def test_a_rehearsal_leaves_a_finished_run_alone(tiny: list[str], tmp_path: Path) -> None:
+    finished = tmp_path / "outputs/tiny/train/metrics.json"
+    finished.parent.mkdir(parents=True)
+    finished.write_text("{}")
+    assert run(["train", "debug=fdr", *ON_CPU, *tiny]) == 0
+    assert [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()] == [finished]
+    assert finished.read_text() == "{}"
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_gradients_are_clipped(
     precision: str, arguments: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
