@@ -1,5 +1,7 @@
 """One picture in every kind of file: it comes back upright, and as a decoder that takes no short cut gives it."""
 
+import os
+
 import numpy as np
 import pytest
 from media_files import BLUE, GRAY, GREEN, RED, corners
@@ -63,3 +65,8 @@ def test_every_clip_is_read_as_by_decoding_all_of_it(
             wrong.append(f"{name}: not upright")
     assert len(quick) > 40
     assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no such call on this system")
+def test_writing_clips_leaves_no_real_time_thread_behind(media_matrix: MediaMatrix) -> None:
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
