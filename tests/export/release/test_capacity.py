@@ -24,4 +24,4 @@ def test_a_release_with_a_band_by_capacity(parts) -> None:
     assert verified(release).ok
     served = read_json(release / "policies.json")["policies"][1]["bands"][0]
     assert (served["threshold"], served["daily_volume"]) == (float(np.float32(0.25)), VOLUME)
-    assert "| restrict | at most 40 a day |  | certified | 0.25 |" in (release / "MODEL_CARD.md").read_text()
+    assert "| restrict | at most 40 a day |  | fits | 0.25 |" in (release / "MODEL_CARD.md").read_text()
