@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Interpolation
 from PIL import Image
@@ -25,7 +26,8 @@ def upright_frame(frame: "av.VideoFrame", preprocessing: Preprocessing) -> Image
     same_everywhere = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
     pixels = frame.reformat(format="rgb24", interpolation=same_everywhere, threads=1).to_ndarray()
     image = Image.fromarray(pixels)
-    sides: Any = frame.side_data
+    # Not frame.side_data: frame and container would hold each other, and megabytes of pixels wait for the collector.
+    sides: Any = SideDataContainer(frame)  # type: ignore[call-arg]
     matrix = sides.get(SideDataType.DISPLAYMATRIX)
     if matrix is not None:
         # Row-major 3 x 3 in 16.16 fixed point (libavutil/display.h): x' = a x + c y, y' = b x + d y.

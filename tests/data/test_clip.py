@@ -1,5 +1,6 @@
 """Clips of every kind, long, turned, cut off: what comes back of them."""
 
+import gc
 import struct
 from pathlib import Path
 
@@ -134,3 +135,14 @@ def test_playlists_are_not_followed(tmp_path):
         with pytest.raises(MediaError):
             load_frames([str(tmp_path / name)], "video", SMALL)
     assert len(load_frames([real], "video", SMALL).frames) == 4
+
+
+def test_no_frame_waits_for_the_garbage_collector(tmp_path):
+    path = clip(tmp_path / "a.mp4", [6 * index for index in range(40)], codec="libx264")
+    gc.collect()
+    gc.disable()
+    try:
+        load_frames([path], "video", SMALL)
+        assert not [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+    finally:
+        gc.enable()
