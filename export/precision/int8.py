@@ -64,7 +64,7 @@ def quantised(
     symmetric = kind == "int8_symmetric"
     copy = onnx.ModelProto()
     copy.CopyFrom(model)  # it would be left with its weights in a file that is gone
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         quantize_static(
             copy,
@@ -130,7 +130,7 @@ class _Reader(CalibrationDataReader):
         return None if batch is None else {name: batch.arrays()[name] for name in self.inputs}
 
 
-class _quiet:  # noqa: N801 (reads like a function)
+class quiet:  # noqa: N801 (reads like a function)
     """Holds back the library's advice to optimise the graph first, which would rename what the digest covers."""
 
     def __enter__(self) -> None:

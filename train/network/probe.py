@@ -56,12 +56,28 @@ def prepare(
         inputs, targets = inputs_NK[known_N][:, usable_K], labels_NP[known_N, column]
         weights, bias = np.zeros(len(usable_K)), _log_odds(targets)
         if strength != 0 and len(np.unique(targets)) == 2:
-            chosen = best_strength(inputs, targets, groups_N[known_N]) if strength == "auto" else strength
-            fit = LogisticRegression(C=chosen, max_iter=1000).fit(inputs, targets)
-            weights[usable_K], bias = fit.coef_[0], float(fit.intercept_[0])
+            weights[usable_K], bias = fitted(inputs, targets, groups_N[known_N], strength)
         with torch.no_grad():
             network.linear.weight[column] = torch.from_numpy(weights).float()
             network.linear.bias[column] = bias
+
+
+def fitted(
+    inputs: npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int64],
+    strength: float | Literal["auto"],
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Weights [K] and bias of logistic regression.
+
+    Under an L2 penalty weights lie in the span of the inputs: fewer items than K are fitted in coordinates of theirs.
+    """
+    basis_KN = np.linalg.qr(inputs.T)[0] if len(inputs) < inputs.shape[1] else None
+    inputs = inputs if basis_KN is None else inputs @ basis_KN
+    chosen = best_strength(inputs, targets, groups) if strength == "auto" else strength
+    fit = LogisticRegression(C=chosen, max_iter=1000).fit(inputs, targets)
+    weights = fit.coef_[0] if basis_KN is None else basis_KN @ fit.coef_[0]
+    return weights, float(fit.intercept_[0])
 
 
 def best_strength(

@@ -71,10 +71,15 @@ def test_two_parts_in_a_row_compute_what_the_model_does(model) -> None:
 
 
 def test_it_prints_the_gains_and_fails_below_the_claim(model, capsys, monkeypatch) -> None:
+    machine = bench_precisions.this_machine()
+    vnni = machine.model_copy(update={"flags": ["avx2", "avx_vnni"]})
+    monkeypatch.setattr(bench_precisions, "this_machine", lambda: vnni)
     assert bench_precisions.main([str(model), "--turns", "3"]) == 1
     said = capsys.readouterr().out
     assert "times the throughput of fp32" in said
     assert "FAILED: int8 gains" in said
     assert "move a logit by" in said
-    monkeypatch.setattr(bench_precisions, "LEAST_GAIN", 0.0)
+    avx2 = machine.model_copy(update={"flags": ["avx2"]})
+    monkeypatch.setattr(bench_precisions, "this_machine", lambda: avx2)
+    monkeypatch.setattr(bench_precisions, "LEAST_GAIN_BY_AVX2", 0.0)
     assert bench_precisions.main([str(model), "--turns", "3"]) == 0

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from data.loading import Batch
 from train.network.classifier import MultimodalClassifier
 from train.network.forward import evidence_of
-from train.network.probe import STRENGTHS, best_strength, prepare
+from train.network.probe import STRENGTHS, best_strength, fitted, prepare
 
 N, D = 120, 6
 NAN = float("nan")
@@ -131,3 +131,14 @@ def test_items_of_a_group_do_not_vouch_for_each_other() -> None:
 
 def test_a_single_group_gives_the_middle_strength() -> None:
     assert best_strength(*noise(1.0), np.zeros(90, dtype=np.int64)) == STRENGTHS[3]
+
+
+@pytest.mark.parametrize("count", [30, 200])
+def test_fewer_items_than_inputs_give_the_same_fit(count: int) -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(count, 80))
+    targets = (inputs[:, 0] + rng.normal(size=count) > 0).astype(np.float32)
+    weights, bias = fitted(inputs, targets, np.arange(count), 0.1)
+    expected = LogisticRegression(C=0.1, tol=1e-9, max_iter=10_000).fit(inputs, targets)
+    np.testing.assert_allclose(weights, expected.coef_[0], atol=5e-3)
+    assert bias == pytest.approx(float(expected.intercept_[0]), abs=5e-3)
