@@ -32,6 +32,7 @@ from export.model_folder import (
     read_model_folder,
     write_tokenizer,
 )
+from export.precision.fp16 import halved
 from export.precision.int8 import Int8
 from export.precision.sensitivity import quantised_within
 from export.scoring.runtimes import OnnxRuntime, TorchRuntime
@@ -39,7 +40,7 @@ from export.trust.licences import Licence, licence_of
 from train.job.checkpoint import TrainedModel
 
 ONNX_FILE = "onnx/fp32/model.onnx"
-Precision = Literal["fp32", "int8", "int8_symmetric"]
+Precision = Literal["fp32", "fp16", "int8", "int8_symmetric"]
 
 
 def export(
@@ -104,40 +105,49 @@ def export(
         write_json(folder / "reports" / "parity.json", parity.model_dump(mode="json", by_alias=True))
         lines = _lines(parity)
         if lower:
-            training = read_samples(reference, read_items(split / "train" / "items.parquet"), range_items)
+            training = split / "train" / "items.parquet"
             for precision in lower:
-                lines.append(_add_int8(folder, graph, precision, training, samples, int8_change))
-                lines.append(_measure_int8(folder, precision, samples, threads))
+                if precision == "fp16":
+                    _add_precision(folder, precision, halved(graph))
+                else:
+                    ranges = read_samples(reference, read_items(training), range_items)
+                    lines.append(_add_int8(folder, graph, precision, ranges, samples, int8_change))
+                lines.append(_measure_precision(folder, precision, samples, threads))
         size = (folder / ONNX_FILE).stat().st_size
     return Summary(f"export: model {model_digest(graph)[:12]}, {size / 1e6:.0f} MB", [out], lines)
 
 
-def _lower_precisions(precisions: list[Precision] | None) -> list[Int8]:
+def _lower_precisions(precisions: list[Precision] | None) -> list[Literal["fp16"] | Int8]:
     asked = precisions or ["fp32"]
     if "fp32" not in asked or len(set(asked)) < len(asked):
         raise InputError(f"precisions: expected fp32 and others, each once, found {', '.join(asked)}")
-    return [each for each in get_args(Int8) if each in asked]
+    return [each for each in get_args(Precision) if each in asked and each != "fp32"]
 
 
 def _add_int8(
     folder: Path, graph: onnx.ModelProto, precision: Int8, training: Samples, samples: Samples, most_change: float
 ) -> str:
-    """Write the ONNX file of a precision and name it in model.json; ranges come from training items."""
+    """Add int8 of a kind, and its report; ranges come from training items."""
     runtime = OnnxRuntime(folder)
     measured, validation = batches_of_items(runtime, training), list(batches_of_items(runtime, samples))
     model, report = quantised_within(graph, measured, validation, precision, most_change)
     write_json(folder / "reports" / f"{precision}.json", report.model_dump(mode="json", by_alias=True))
+    _add_precision(folder, precision, model)
+    kept = f"; in fp32 stay {', '.join(report.kept)}" if report.kept else ", all layers quantised"
+    return f"{precision}: a logit moves by {report.logit_change:.2g} on average{kept}"
+
+
+def _add_precision(folder: Path, precision: Precision, model: onnx.ModelProto) -> None:
+    """Write the ONNX file of a precision and name it in model.json."""
     file = f"onnx/{precision}/model.onnx"
     save_onnx(model, folder / file)
     entry = PrecisionFile(file=file, sha256=sha256_of_file(folder / file), model_digest=model_digest(model))
     record = read_model_folder(folder).record
     record = record.model_copy(update={"precisions": {**record.precisions, precision: entry}})
     write_json(folder / "model.json", record.model_dump(mode="json", by_alias=True))
-    kept = f"; in fp32 stay {', '.join(report.kept)}" if report.kept else ", all layers quantised"
-    return f"{precision}: a logit moves by {report.logit_change:.2g} on average{kept}"
 
 
-def _measure_int8(folder: Path, precision: Int8, samples: Samples, threads: int) -> str:
+def _measure_precision(folder: Path, precision: Precision, samples: Samples, threads: int) -> str:
     """Record how far a precision is from fp32 on validation items: measured, and not yet a question of decisions."""
     fp32, lower = (OnnxRuntime(folder, precision=name, threads=threads) for name in ("fp32", precision))
     batches = batches_of_items(fp32, samples)

@@ -157,18 +157,19 @@ def test_pixels_are_cast_before_anything_else_touches_them(model: Path) -> None:
     assert readers <= {"Cast", "Shape"}, "TensorRT has no uint8 Reshape"
 
 
-def test_int8_is_a_model_of_its_own_beside_fp32(checkpoint: Path, split: Path, write_posts, tmp_path: Path) -> None:
+def test_each_precision_is_a_model_of_its_own(checkpoint: Path, split: Path, write_posts, tmp_path: Path) -> None:
     shutil.copytree(split, tmp_path / "split")
     write_posts(tmp_path / "split" / "train", 10)
-    precisions = ["fp32", "int8"]
+    precisions = ["fp32", "fp16", "int8"]
     export(checkpoint=checkpoint, split=tmp_path / "split", out=tmp_path / "model", precisions=precisions)
     record = read_model_folder(tmp_path / "model").record
     assert list(record.precisions) == precisions
-    assert record.precisions["int8"].model_digest != record.model_digest
-    parity = read_json(tmp_path / "model" / "reports" / "parity-int8.json")
-    assert parity["max_logit_difference"] > 0
-    assert parity["tolerance"] is None
-    assert OnnxRuntime(tmp_path / "model", precision="int8").name.endswith("-cpu-int8")
+    assert len({each.model_digest for each in record.precisions.values()}) == 3
+    for precision in ("fp16", "int8"):
+        parity = read_json(tmp_path / "model" / "reports" / f"parity-{precision}.json")
+        assert parity["max_logit_difference"] > 0
+        assert parity["tolerance"] is None
+        assert OnnxRuntime(tmp_path / "model", precision=precision).name.endswith(f"-cpu-{precision}")
 
 
 def test_both_runtimes_score_alike(model: Path, checkpoint: Path, split: Path, tmp_path: Path) -> None:
