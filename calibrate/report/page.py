@@ -17,7 +17,7 @@ from calibrate.report.schema import PageFacts
 from calibrate.report.text import all_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base", "lists", "policy", "board", "slices", "choice", "print")
+STYLES = ("base", "lists", "policy", "board", "slices", "production", "choice", "print")
 SCRIPTS = (
     "words",
     "format",
@@ -35,6 +35,9 @@ SCRIPTS = (
     "slices",
     "slice_charts",
     "slice_section",
+    "differences",
+    "changes",
+    "production",
     "evidence",
     "choice",
     "policy",

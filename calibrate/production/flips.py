@@ -1,0 +1,83 @@
+"""Golden items that change sides, to look at: with both scores, label and caption. N golden items."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from calibrate.production.overlap import KINDS, Flags
+from calibrate.production.record import FlipRecord
+from calibrate.ranks.ranked import Scores
+from calibrate.report.text import shown_text
+
+CLEAREST = 5  # of each kind of label that stand on the page, gained and lost
+MOST_LISTED = 1_000  # of a band in flips.csv
+LONGEST_CAPTION = 140
+
+
+@dataclass(frozen=True)
+class Words:
+    """What identifies golden items, and what their authors wrote."""
+
+    item_ids: list[str]
+    captions: list[str | None]
+
+
+def words_of(items: pl.DataFrame) -> Words:
+    """Of golden items."""
+    return Words(items["item_id"].to_list(), items["caption"].to_list())
+
+
+@dataclass(frozen=True)
+class BothScores:
+    """Of one policy: this model's scores [N], production's [N] (NaN for none), which it flags [N], labels [N]."""
+
+    now: Scores
+    before: Scores
+    flagged: Flags
+    kinds: NDArray[np.intp]
+
+    @property
+    def scored(self) -> Flags:
+        """Items that both models scored."""
+        return ~np.isnan(self.before)
+
+
+def clearest(scores: BothScores, words: Words) -> list[FlipRecord]:
+    """Of each kind of label, items that production does not flag, highest first, and that it flags, lowest first.
+
+    Whatever the threshold, those of the first that reach it are gained and those of the second that do not are lost.
+    """
+    rows: list[int] = []
+    for is_gained in (True, False):
+        for kind in range(len(KINDS)):
+            [inside] = np.nonzero(scores.scored & (scores.flagged != is_gained) & (scores.kinds == kind))
+            rows += _ordered(scores, inside, is_gained)[:CLEAREST].tolist()
+    return [_record(scores, words, row) for row in rows]
+
+
+def flips_at(scores: BothScores, words: Words, threshold: float | None) -> list[FlipRecord]:
+    """Items that flip at a threshold (None flags nothing), furthest from it first: gained, then lost."""
+    flags = np.zeros(len(scores.now), bool) if threshold is None else scores.now >= np.float32(threshold)
+    rows: list[int] = []
+    for is_gained in (True, False):
+        [inside] = np.nonzero(scores.scored & (scores.flagged != is_gained) & (flags == is_gained))
+        rows += _ordered(scores, inside, is_gained)[: MOST_LISTED // 2].tolist()
+    return [_record(scores, words, row) for row in rows]
+
+
+def _ordered(scores: BothScores, rows: NDArray[np.intp], is_gained: bool) -> NDArray[np.intp]:
+    now = scores.now[rows]
+    return rows[np.argsort(-now if is_gained else now, kind="stable")]
+
+
+def _record(scores: BothScores, words: Words, row: int) -> FlipRecord:
+    return FlipRecord(
+        item_id=shown_text(words.item_ids[row], 200),
+        caption=shown_text(words.captions[row] or "", LONGEST_CAPTION),
+        label=KINDS[scores.kinds[row]],
+        is_gained=not bool(scores.flagged[row]),
+        before=float(scores.before[row]),
+        now=float(scores.now[row]),
+    )
