@@ -57,22 +57,22 @@ def overlap_of(
         n_cuts: C.
         weights: [N], for the weight of the items instead of their number.
     """
-    dtype = np.int64 if weights is None else np.float64
+    n_kinds = len(KINDS)
 
-    def counted(chosen: Flags, n_places: int, at: Places | None) -> NDArray[np.float64]:
-        cells = kinds[chosen] * n_places + (0 if at is None else at[chosen])
-        by = None if weights is None else weights[chosen]
-        return np.bincount(cells, by, len(KINDS) * n_places).reshape(len(KINDS), n_places).astype(np.float64)
+    def counted(chosen: Flags) -> FloatArray:
+        """[3, C + 1]: what falls between two cuts."""
+        cells = kinds[chosen] * (n_cuts + 1) + places[chosen]
+        found = np.bincount(cells, None if weights is None else weights[chosen], n_kinds * (n_cuts + 1))
+        return found.reshape(n_kinds, n_cuts + 1).astype(np.float64)
 
-    def reaching(chosen: Flags) -> IntArray | FloatArray:
-        found: IntArray | FloatArray = (
-            np.cumsum(counted(chosen, n_cuts + 1, places), axis=1)[:, :n_cuts].copy().astype(dtype)
-        )
-        return found
+    def whole(values: FloatArray) -> IntArray | FloatArray:
+        return values.astype(np.int64) if weights is None else values
 
+    both, gained = counted(scored & flagged), counted(scored & ~flagged)
+    before = both.sum(axis=1)
     return Overlap(
-        all=counted(scored, 1, None)[:, 0].astype(dtype),
-        before=counted(scored & flagged, 1, None)[:, 0].astype(dtype),
-        both=reaching(scored & flagged),
-        gained=reaching(scored & ~flagged),
+        all=whole(before + gained.sum(axis=1)),
+        before=whole(before),
+        both=whole(np.cumsum(both, axis=1)[:, :n_cuts].copy()),
+        gained=whole(np.cumsum(gained, axis=1)[:, :n_cuts].copy()),
     )

@@ -33,7 +33,7 @@ function overview() {
 
 function overviewHeads(withTraffic) {
   const names = ["band", "verdict", "threshold", "promise", "precision", "recall", ...(withTraffic ? ["volume"] : []), ...(PAGE.evidence.production ? ["production"] : [])];
-  return names.map((name) => element("th", { scope: "col", class: ["threshold", "precision", "recall", "volume", "production"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
+  return names.map((name) => element("th", { scope: "col", class: name === "production" ? "number against" : ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
 }
 
 function bandRow({ policy, policyPlace, band, bandPlace }) {
