@@ -174,7 +174,7 @@ def _certified(
     columns = slice_columns(items, declared)
     agreements = agreements_of(inputs.golden_set.annotations, inputs.policies)
     scale, found = inputs.scores.metadata.scale, []
-    words = words_of(items)
+    words = words_of(items)  # columns, no copy
     for policy in inputs.policies:
         evidence = evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id))
         calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)

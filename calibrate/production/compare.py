@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.bounds import FloatArray
 from calibrate.draw import Draw
 from calibrate.evidence import Evidence
 from calibrate.operating_points_file import BandRecord
@@ -17,10 +16,10 @@ from calibrate.production.changes import Change, change_of, tally_at
 from calibrate.production.files import Production
 from calibrate.production.flips import BothScores, Words, clearest, flips_at
 from calibrate.production.matching import matched, title_of
-from calibrate.production.overlap import Overlap, kinds_of, overlap_of
+from calibrate.production.overlap import Overlap, Overlaps, kinds_of
 from calibrate.production.record import BandComparison, FlipRecord, PolicyComparison, Three
 from calibrate.ranks.ranked import Scores
-from calibrate.report.live.cuts import Places, places_of
+from calibrate.report.live.cuts import places_of
 from calibrate.report.text import shown_text
 
 
@@ -70,7 +69,9 @@ def policy_against(
     draw, before = evidence.draw, production.values[policy_id]
     labels = evidence.labels if draw.no_evidence is None else np.full_like(evidence.labels, np.nan)
     weights = None if draw.inclusion_prob is None else 1 / draw.inclusion_prob
-    kinds, places = kinds_of(labels), places_of(evidence.scores, cuts)
+    kinds, scored, places = kinds_of(labels), ~np.isnan(before), places_of(evidence.scores, cuts)
+    counter = Overlaps(places, kinds, scored, len(cuts))
+    weigher = None if weights is None else Overlaps(places, kinds, scored, len(cuts), weights=weights)
     against = matched([(band.band.action, band.band.queue) for band in calibration.bands], served.bands)
     bands: list[BandAgainst | None] = []
     for band, place in zip(calibration.bands, against, strict=True):
@@ -79,9 +80,9 @@ def policy_against(
             continue
         old = served.bands[place]
         flagged = np.zeros(len(before), bool) if old.threshold is None else before >= np.float32(old.threshold)
-        scores = BothScores(evidence.scores, before, flagged, kinds)
-        bands.append(_band(band, old, scores, cuts, places, draw, weights, words))
-    scored = ~np.isnan(before)
+        scores = BothScores(evidence.scores, before, flagged, scored, kinds)
+        weighed = None if weigher is None else weigher.of(flagged)
+        bands.append(_band(band, old, scores, cuts, counter.of(flagged), weighed, draw, words))
     facts = PolicyComparison(
         version=served.policy_version,
         all=_three(np.bincount(kinds[scored], minlength=3)),
@@ -97,15 +98,11 @@ def _band(
     old: BandRecord,
     scores: BothScores,
     cuts: Scores,
-    places: Places,
+    counts: Overlap,
+    weighed: Overlap | None,
     draw: Draw,
-    weights: FloatArray | None,
     words: Words,
 ) -> BandAgainst:
-    counts = overlap_of(places, scores.kinds, scores.flagged, scores.scored, len(cuts))
-    weighed = None
-    if weights is not None:
-        weighed = overlap_of(places, scores.kinds, scores.flagged, scores.scored, len(cuts), weights=weights)
     threshold = band.point.threshold
     cut = None if threshold is None else int(np.searchsorted(-cuts, -np.float32(threshold)))
     assert cut is None or cuts[cut] == np.float32(threshold)

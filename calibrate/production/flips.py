@@ -12,7 +12,7 @@ from calibrate.ranks.ranked import Scores
 from calibrate.report.text import shown_text
 
 CLEAREST = 5  # of each kind of label that stand on the page, gained and lost
-MOST_LISTED = 1_000  # of a band in flips.csv
+MOST_LISTED = 200  # of a band in flips.csv
 LONGEST_CAPTION = 140
 
 
@@ -20,28 +20,24 @@ LONGEST_CAPTION = 140
 class Words:
     """What identifies golden items, and what their authors wrote."""
 
-    item_ids: list[str]
-    captions: list[str | None]
+    item_ids: pl.Series
+    captions: pl.Series
 
 
 def words_of(items: pl.DataFrame) -> Words:
     """Of golden items."""
-    return Words(items["item_id"].to_list(), items["caption"].to_list())
+    return Words(items["item_id"], items["caption"])
 
 
 @dataclass(frozen=True)
 class BothScores:
-    """Of one policy: this model's scores [N], production's [N] (NaN for none), which it flags [N], labels [N]."""
+    """Of one policy, [N]: both models' scores, what production flags, what both scored, places of labels in KINDS."""
 
     now: Scores
     before: Scores
     flagged: Flags
+    scored: Flags
     kinds: NDArray[np.intp]
-
-    @property
-    def scored(self) -> Flags:
-        """Items that both models scored."""
-        return ~np.isnan(self.before)
 
 
 def clearest(scores: BothScores, words: Words) -> list[FlipRecord]:
@@ -53,7 +49,7 @@ def clearest(scores: BothScores, words: Words) -> list[FlipRecord]:
     for is_gained in (True, False):
         for kind in range(len(KINDS)):
             [inside] = np.nonzero(scores.scored & (scores.flagged != is_gained) & (scores.kinds == kind))
-            rows += _ordered(scores, inside, is_gained)[:CLEAREST].tolist()
+            rows += _first(scores, inside, is_gained, CLEAREST)
     return [_record(scores, words, row) for row in rows]
 
 
@@ -63,13 +59,17 @@ def flips_at(scores: BothScores, words: Words, threshold: float | None) -> list[
     rows: list[int] = []
     for is_gained in (True, False):
         [inside] = np.nonzero(scores.scored & (scores.flagged != is_gained) & (flags == is_gained))
-        rows += _ordered(scores, inside, is_gained)[: MOST_LISTED // 2].tolist()
+        rows += _first(scores, inside, is_gained, MOST_LISTED // 2)
     return [_record(scores, words, row) for row in rows]
 
 
-def _ordered(scores: BothScores, rows: NDArray[np.intp], is_gained: bool) -> NDArray[np.intp]:
-    now = scores.now[rows]
-    return rows[np.argsort(-now if is_gained else now, kind="stable")]
+def _first(scores: BothScores, rows: NDArray[np.intp], is_gained: bool, most: int) -> list[int]:
+    """The first `most` rows from the highest score down, or from the lowest up."""
+    now = -scores.now[rows] if is_gained else scores.now[rows]
+    if len(rows) > most:  # sets may be large: only what is taken is sorted
+        taken = np.sort(np.argpartition(now, most)[:most])
+        rows, now = rows[taken], now[taken]
+    return [int(row) for row in rows[np.argsort(now, kind="stable")]]
 
 
 def _record(scores: BothScores, words: Words, row: int) -> FlipRecord:

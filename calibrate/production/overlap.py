@@ -38,41 +38,50 @@ def kinds_of(labels: Scores) -> NDArray[np.intp]:
     return np.where(np.isnan(labels), 2, np.where(labels == 1, 0, 1)).astype(np.intp)
 
 
-def overlap_of(
-    places: Places,
-    kinds: NDArray[np.intp],
-    flagged: Flags,
-    scored: Flags,
-    n_cuts: int,
-    *,
-    weights: FloatArray | None = None,
-) -> Overlap:
-    """Count the items.
+class Overlaps:
+    """Counts the items of one policy; what does not hang on the other model's threshold is counted once.
 
     Args:
         places: [N], the first cut that each item reaches, as `places_of` finds them.
         kinds: [N], places in KINDS.
-        flagged: [N], by the other model.
-        scored: [N], by both; the others are left out.
+        scored: [N], by both models; the others are left out.
         n_cuts: C.
         weights: [N], for the weight of the items instead of their number.
     """
-    n_kinds = len(KINDS)
 
-    def counted(chosen: Flags) -> FloatArray:
+    def __init__(
+        self,
+        places: Places,
+        kinds: NDArray[np.intp],
+        scored: Flags,
+        n_cuts: int,
+        *,
+        weights: FloatArray | None = None,
+    ) -> None:
+        self._cells = np.where(scored, kinds * (n_cuts + 1) + places, len(KINDS) * (n_cuts + 1))
+        self._n_cuts = n_cuts
+        self._weights = weights
+        self._all = self._counted(self._cells, weights)
+
+    def of(self, flagged: Flags) -> Overlap:
+        """With what the other model flags, [N]."""
+        [rows] = np.nonzero(flagged)
+        both = self._counted(self._cells[rows], None if self._weights is None else self._weights[rows])
+        return Overlap(
+            all=self._whole(self._all.sum(axis=1)),
+            before=self._whole(both.sum(axis=1)),
+            both=self._reaching(both),
+            gained=self._reaching(self._all - both),
+        )
+
+    def _counted(self, cells: NDArray[np.intp], weights: FloatArray | None) -> FloatArray:
         """[3, C + 1]: what falls between two cuts."""
-        cells = kinds[chosen] * (n_cuts + 1) + places[chosen]
-        found = np.bincount(cells, None if weights is None else weights[chosen], n_kinds * (n_cuts + 1))
-        return found.reshape(n_kinds, n_cuts + 1).astype(np.float64)
+        n_cells = len(KINDS) * (self._n_cuts + 1)
+        found = np.bincount(cells, weights, n_cells + 1)[:n_cells]
+        return found.reshape(len(KINDS), -1).astype(np.float64)
 
-    def whole(values: FloatArray) -> IntArray | FloatArray:
-        return values.astype(np.int64) if weights is None else values
+    def _reaching(self, counted: FloatArray) -> IntArray | FloatArray:
+        return self._whole(np.cumsum(counted, axis=1)[:, : self._n_cuts].copy())
 
-    both, gained = counted(scored & flagged), counted(scored & ~flagged)
-    before = both.sum(axis=1)
-    return Overlap(
-        all=whole(before + gained.sum(axis=1)),
-        before=whole(before),
-        both=whole(np.cumsum(both, axis=1)[:, :n_cuts].copy()),
-        gained=whole(np.cumsum(gained, axis=1)[:, :n_cuts].copy()),
-    )
+    def _whole(self, values: FloatArray) -> IntArray | FloatArray:
+        return values.astype(np.int64) if self._weights is None else values

@@ -8,7 +8,7 @@ from calibrate.operating_points_file import BandRecord
 from calibrate.production.changes import change_of, tally_at
 from calibrate.production.differences import paired_difference, precision_difference
 from calibrate.production.matching import matched
-from calibrate.production.overlap import kinds_of, overlap_of
+from calibrate.production.overlap import Overlaps, kinds_of
 from calibrate.ranks.ranked import rank_labels
 from calibrate.report.live.cuts import choose_cuts, places_of
 
@@ -62,8 +62,8 @@ def test_changes_are_those_of_a_plain_loop(random_set, is_weighted: bool) -> Non
         cuts = choose_cuts(rank_labels(now, labels))
         served = random.choice([None, float(random.choice(now)), 0.0])
         flagged = np.zeros(n, bool) if served is None else before >= np.float32(served)
-        given = (places_of(now, cuts), kinds_of(labels), flagged, ~np.isnan(before), len(cuts))
-        counted, weighed = overlap_of(*given), overlap_of(*given, weights=weights)
+        given = (places_of(now, cuts), kinds_of(labels), ~np.isnan(before), len(cuts))
+        counted, weighed = (Overlaps(*given, weights=each).of(flagged) for each in (None, weights))
         cut = random.choice([None, int(random.integers(len(cuts)))])
         change = change_of(
             tally_at(counted, cut),
@@ -104,7 +104,8 @@ def test_changes_are_those_of_a_plain_loop(random_set, is_weighted: bool) -> Non
 
 def test_where_the_golden_set_says_nothing_no_share_is_computed() -> None:
     scores = np.float32([3, 2, 1, 0])
-    counted = overlap_of(np.arange(4), kinds_of(np.float32([1, 0, 1, np.nan])), scores >= 2, np.ones(4, bool), 4)
+    labels = np.float32([1, 0, 1, np.nan])
+    counted = Overlaps(np.arange(4), kinds_of(labels), np.ones(4, bool), 4).of(scores >= 2)
     change = change_of(tally_at(counted, 2), None, is_weighted=False, is_sample=False)
     assert change.tally.gained.violating == 1
     assert (change.p_value, change.volume.now, change.precision.before, change.recall.ends) == (None,) * 4
