@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -62,6 +63,7 @@ def calibrate(
     most_flips: Annotated[float, Field(ge=0, le=1)] = 0.005,
     margin: Annotated[float, Field(ge=0)] = 0.1,
     production: ProductionFiles | None = None,
+    candidates: dict[Identifier, ProductionFiles] | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -96,6 +98,7 @@ def calibrate(
         margin: flips are counted apart where the score by `scores` lies further than this from a threshold.
         production: scores of the golden items by the model that serves, and the calibration (or release) that it
             serves by: the page says what would change. A description, no certificate: it spends no look.
+        candidates: further models with thresholds of their own, by name, shown beside against production.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -138,10 +141,15 @@ def calibrate(
         inputs = with_auditor(inputs, unresolved)
         lower = {name: with_auditor(each, unresolved) for name, each in lower.items()}
     serving = read_production(production, inputs) if production else None
+    if candidates and not serving:
+        raise InputError("candidates: given without production, which they are held against; give production= too")
+    beside = {
+        name: read_production(files, inputs, key=f"candidates.{name}") for name, files in (candidates or {}).items()
+    }
     _check_writable(Path(out))
     looks = look_numbers(inputs, settings, lower)
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    outcome = _certified(inputs, settings, looks, budget, counted, serving)
+    outcome = _certified(inputs, settings, looks, budget, counted, serving, beside)
     outcomes = {name: _certified(each, settings, looks, budget, None) for name, each in lower.items()}
     gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
     with atomic_folder(out) as folder:
@@ -163,6 +171,7 @@ def _certified(
     budget: ErrorBudgetRecord,
     traffic: Traffic | None,
     production: Production | None = None,
+    candidates: Mapping[str, Production] = MappingProxyType({}),
 ) -> Outcome:
     """The complete procedure on one file of scores, with the numbers of each policy's page.
 
@@ -182,10 +191,12 @@ def _certified(
         if counted:
             calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
         numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
-        against = policy_against(production, calibration, evidence, numbers.cuts, words) if production else None
+        against = None
+        if production:
+            against = policy_against(production, calibration, evidence, numbers.cuts, words, candidates)
         found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id], against))
     outcome = outcome_of(inputs, found, budget, traffic)
-    return replace(outcome, production=production.record() if production else None)
+    return replace(outcome, production=production.record(candidates) if production else None)
 
 
 def _check_replaceable(out: Path) -> None:

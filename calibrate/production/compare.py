@@ -4,7 +4,9 @@ A band flags whatever scores at least its threshold, what bands before it take i
 N golden items, C cuts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,12 +14,13 @@ from calibrate.draw import Draw
 from calibrate.evidence import Evidence
 from calibrate.operating_points_file import BandRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
+from calibrate.production.candidates import candidate_bands
 from calibrate.production.changes import Change, change_of, tally_at
 from calibrate.production.files import Production
 from calibrate.production.flips import BothScores, Words, clearest, flips_at
 from calibrate.production.matching import matched, title_of
 from calibrate.production.overlap import Overlap, Overlaps, kinds_of
-from calibrate.production.record import BandComparison, FlipRecord, PolicyComparison, Three
+from calibrate.production.record import BandComparison, CandidateBand, FlipRecord, PolicyComparison, Three
 from calibrate.ranks.ranked import Scores
 from calibrate.report.live.cuts import places_of
 from calibrate.report.text import shown_text
@@ -51,7 +54,12 @@ class PolicyAgainst:
 
 
 def policy_against(
-    production: Production, calibration: PolicyCalibration, evidence: Evidence, cuts: Scores, words: Words
+    production: Production,
+    calibration: PolicyCalibration,
+    evidence: Evidence,
+    cuts: Scores,
+    words: Words,
+    candidates: Mapping[str, Production] = MappingProxyType({}),
 ) -> PolicyAgainst | None:
     """Compare a calibrated policy with production; None if production has no thresholds for it.
 
@@ -61,6 +69,7 @@ def policy_against(
         evidence: that it stands on; labels that are no evidence for the policy count as unknown.
         cuts: float32 [C], falling: thresholds that the page offers.
         words: of the golden items.
+        candidates: further models, by name.
     """
     policy_id = calibration.policy.policy_id
     served = production.policy(policy_id)
@@ -72,9 +81,10 @@ def policy_against(
     kinds, scored, places = kinds_of(labels), ~np.isnan(before), places_of(evidence.scores, cuts)
     counter = Overlaps(places, kinds, scored, len(cuts))
     weigher = None if weights is None else Overlaps(places, kinds, scored, len(cuts), weights=weights)
-    against = matched([(band.band.action, band.band.queue) for band in calibration.bands], served.bands)
+    own = [(band.band.action, band.band.queue) for band in calibration.bands]
+    against = matched(own, served.bands)
     bands: list[BandAgainst | None] = []
-    for band, place in zip(calibration.bands, against, strict=True):
+    for here, (band, place) in enumerate(zip(calibration.bands, against, strict=True)):
         if place is None:
             bands.append(None)
             continue
@@ -82,7 +92,8 @@ def policy_against(
         flagged = np.zeros(len(before), bool) if old.threshold is None else before >= np.float32(old.threshold)
         scores = BothScores(evidence.scores, before, flagged, scored, kinds)
         weighed = None if weigher is None else weigher.of(flagged)
-        bands.append(_band(band, old, scores, cuts, counter.of(flagged), weighed, draw, words))
+        beside = candidate_bands(candidates, policy_id, own, here, scores, draw, weights)
+        bands.append(_band(band, old, scores, cuts, counter.of(flagged), weighed, draw, words, beside))
     facts = PolicyComparison(
         version=served.policy_version,
         all=_three(np.bincount(kinds[scored], minlength=3)),
@@ -102,6 +113,7 @@ def _band(
     weighed: Overlap | None,
     draw: Draw,
     words: Words,
+    candidates: list[CandidateBand],
 ) -> BandAgainst:
     threshold = band.point.threshold
     cut = None if threshold is None else int(np.searchsorted(-cuts, -np.float32(threshold)))
@@ -122,6 +134,7 @@ def _band(
         gained=int(change.tally.gained.total),
         lost=int(change.tally.lost.total),
         flips=clearest(scores, words),
+        candidates=candidates,
     )
     return BandAgainst(counts, weighed, change, flips_at(scores, words, threshold), facts)
 

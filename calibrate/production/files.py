@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibrate.inputs import CalibrationInputs
 from calibrate.operating_points_file import OperatingPointsFile, PolicyRecord, load_operating_points
-from calibrate.production.record import ProductionRecord
+from calibrate.production.record import CandidateRecord, ProductionRecord
 from calibrate.ranks.ranked import Scores as ScoreArray
 from data.errors import InputError
 from data.files import existing_folder
@@ -58,8 +58,8 @@ class Production:
         """Its bands under a policy; None if it has none."""
         return next((each for each in self.points.policies if each.policy_id == policy_id), None)
 
-    def record(self) -> ProductionRecord:
-        """Which model it is, for the page."""
+    def record(self, candidates: Mapping[str, "Production"]) -> ProductionRecord:
+        """Which model it is, for the page, and which candidates stand beside it."""
         golden = self.points.golden_set
         return ProductionRecord(
             model_digest=self.scores.metadata.model_digest,
@@ -68,6 +68,15 @@ class Production:
             golden_set=f"{golden.name} {golden.version}",
             n_missing=len(self.missing),
             first_missing=self.missing[0] if self.missing else None,
+            candidates=[
+                CandidateRecord(
+                    name=name,
+                    model_digest=each.scores.metadata.model_digest,
+                    scores_digest=each.scores.digest(),
+                    n_missing=len(each.missing),
+                )
+                for name, each in candidates.items()
+            ],
         )
 
 

@@ -26,6 +26,38 @@ class FlipRecord(Strict):
     now: float
 
 
+class ShiftRecord(Strict):
+    """A share, and the ends of its difference to production's; see `calibrate.production.changes.Shift`."""
+
+    now: float | None
+    ends: tuple[float, float] | None
+
+
+class CandidateBand(Strict):
+    """A further model's band against production's, on the golden items that both scored.
+
+    Attributes:
+        name: of the candidate.
+        version: of the policy that its thresholds are for; None where it has no such band.
+        threshold: on its own scores; None where it is off.
+        gained, lost: items that it flags and production does not, and the other way round.
+        better, worse: items with a known label on which only the candidate is right, or only production.
+        p_value: McNemar's; None where it is not computed.
+    """
+
+    name: str
+    version: str | None
+    threshold: float | None
+    gained: int
+    lost: int
+    better: int
+    worse: int
+    p_value: float | None
+    volume: ShiftRecord
+    precision: ShiftRecord
+    recall: ShiftRecord
+
+
 class BandComparison(Strict):
     """A band against production's.
 
@@ -38,6 +70,7 @@ class BandComparison(Strict):
         gained, lost: items at the calibrated threshold.
         flips: items that production decides otherwise at some thresholds, the clearest of each kind first: at any
             threshold those that now score at least that are gained, and those that score less are lost.
+        candidates: further models, in the order given.
     """
 
     title: str
@@ -48,6 +81,7 @@ class BandComparison(Strict):
     gained: int
     lost: int
     flips: list[FlipRecord]
+    candidates: list[CandidateBand]
 
 
 class PolicyComparison(Strict):
@@ -68,6 +102,15 @@ class PolicyComparison(Strict):
     others: list[str]
 
 
+class CandidateRecord(Strict):
+    """Which further model: name, digests, and golden items without a score of its."""
+
+    name: str
+    model_digest: str | None
+    scores_digest: str
+    n_missing: int
+
+
 class ProductionRecord(Strict):
     """Which model serves.
 
@@ -75,6 +118,7 @@ class ProductionRecord(Strict):
         golden_set: that its thresholds were certified on.
         n_missing: golden items without a score of its.
         first_missing: one of them.
+        candidates: models shown beside it.
     """
 
     model_digest: str | None
@@ -83,3 +127,4 @@ class ProductionRecord(Strict):
     golden_set: str
     n_missing: int
     first_missing: str | None
+    candidates: list[CandidateRecord]

@@ -37,6 +37,7 @@ SCRIPTS = (
     "slice_section",
     "differences",
     "changes",
+    "candidates",
     "production",
     "evidence",
     "choice",

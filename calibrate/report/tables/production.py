@@ -8,6 +8,7 @@ import polars as pl
 from calibrate.policy_calibration import PolicyCalibration
 from calibrate.production.changes import ByLabel, Shift
 from calibrate.production.compare import BandAgainst, PolicyAgainst
+from calibrate.production.record import CandidateBand
 from calibrate.report.text import shown_text
 
 Compared = Sequence[tuple[PolicyCalibration, PolicyAgainst | None]]
@@ -16,10 +17,13 @@ PRODUCTION: dict[str, type[pl.DataType]] = {
     "policy_id": pl.String,
     "version": pl.String,
     "production_version": pl.String,
+    "model": pl.String,
     "band": pl.String,
     "production_band": pl.String,
     "threshold": pl.Float64,
     "production_threshold": pl.Float64,
+    "gained": pl.Int64,
+    "lost": pl.Int64,
     **{f"{part}_{kind}": pl.Int64 for part in ("gained", "lost") for kind in ("violating", "other", "unknown")},
     "right_now_alone": pl.Int64,
     "right_before_alone": pl.Int64,
@@ -48,10 +52,12 @@ def production_frame(compared: Compared) -> pl.DataFrame:
                 "policy_id": calibration.policy.policy_id,
                 "version": calibration.policy.version,
                 "production_version": against.facts.version if against else None,
+                "model": "this calibration",
                 "band": shown_text(band.title, 120),
-                "threshold": band.point.threshold,
             }
-            rows.append({**row, **(_figures(other) if other else {})})
+            row_here = {**row, "threshold": band.point.threshold}
+            rows.append(row_here if other is None else {**row_here, **_figures(other)})
+            rows += [] if other is None else [{**row, **_candidate(each, other)} for each in other.facts.candidates]
     return pl.DataFrame(rows, schema=PRODUCTION, orient="row")
 
 
@@ -82,6 +88,8 @@ def _figures(band: BandAgainst) -> dict[str, Any]:
     return {
         "production_band": band.facts.title,
         "production_threshold": band.facts.threshold,
+        "gained": band.facts.gained,
+        "lost": band.facts.lost,
         **_by_label("gained", change.tally.gained),
         **_by_label("lost", change.tally.lost),
         "right_now_alone": change.better,
@@ -91,6 +99,27 @@ def _figures(band: BandAgainst) -> dict[str, Any]:
         **_shift("precision", change.precision),
         **_shift("recall", change.recall),
     }
+
+
+def _candidate(candidate: CandidateBand, band: BandAgainst) -> dict[str, Any]:
+    if candidate.version is None:
+        return {"model": candidate.name}
+    shares = {"flagged": candidate.volume, "precision": candidate.precision, "recall": candidate.recall}
+    found = {
+        "model": candidate.name,
+        "threshold": candidate.threshold,
+        "production_band": band.facts.title,
+        "production_threshold": band.facts.threshold,
+        "gained": candidate.gained,
+        "lost": candidate.lost,
+        "right_now_alone": candidate.better,
+        "right_before_alone": candidate.worse,
+        "mcnemar_p_value": candidate.p_value,
+    }
+    for name, share in shares.items():
+        low, high = share.ends or (None, None)
+        found |= {f"{name}_now": share.now, f"{name}_change_low": low, f"{name}_change_high": high}
+    return found
 
 
 def _by_label(name: str, counts: ByLabel) -> dict[str, int]:

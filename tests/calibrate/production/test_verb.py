@@ -155,3 +155,41 @@ def test_flips_in_the_table_are_those_of_comparing_every_item(made, tmp_path) ->
     assert facts["evidence"]["production"]["n_missing"] == MISSING
     assert facts["policies"][1]["production"] is None
     assert facts["policies"][0]["production"]["others"] == ["restrict (<b>x</b>)"]
+
+
+def test_candidates_stand_beside_as_they_would_alone(made, tmp_path, files) -> None:
+    """A candidate's figures are those of a calibration with its scores and thresholds against the same production."""
+    calibrate(scores=made.scores, golden=made.golden, policies=made.policies, out=tmp_path / "today")
+    next_one = ProductionFiles(scores=made.scores, points=tmp_path / "today")
+    run(made, tmp_path / "out", files, candidates={"next": next_one, "served": files})
+    frame = pl.read_csv(tmp_path / "out" / "report" / "production.csv").filter(
+        pl.col("production_band") == "auto_remove"
+    )
+    here, beside, served = frame.rows(named=True)
+    assert (here["model"], beside["model"], served["model"]) == ("this calibration", "next", "served")
+    for name in (
+        "gained",
+        "lost",
+        "right_now_alone",
+        "mcnemar_p_value",
+        "flagged_now",
+        "precision_now",
+        "recall_now",
+    ):
+        assert beside[name] == here[name] is not None, name
+        assert beside["recall_change_low"] == here["recall_change_low"]
+    assert (served["gained"], served["lost"], served["mcnemar_p_value"]) == (0, 0, 1)
+    assert served["precision_now"] == here["precision_before"]
+    records = page_facts(tmp_path / "out")["evidence"]["production"]["candidates"]
+    assert [(each["name"], each["n_missing"]) for each in records] == [("next", 0), ("served", MISSING)]
+
+
+def test_wrong_candidates_are_refused_by_name(made, tmp_path, files) -> None:
+    wrong = files.model_copy(update={"points": tmp_path / "none"})
+    with pytest.raises(InputError, match="none"):
+        run(made, tmp_path / "out", files, candidates={"next": wrong})
+    with pytest.raises(InputError, match=r"^candidates\.next\.scores: .*changed\.parquet, runtime = 'other'"):
+        run(made, tmp_path / "out", files, candidates={"next": changed(files, runtime="other")})
+    with pytest.raises(InputError, match="candidates: given without production"):
+        run(made, tmp_path / "out", None, candidates={"next": files})
+    assert not (tmp_path / "out").exists()

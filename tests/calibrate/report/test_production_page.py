@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from scipy.stats import binomtest
 
 from calibrate.production.differences import mcnemar, paired_difference, precision_difference
+from calibrate.production.overlap import KINDS
 from calibrate.report.shown import estimate, percent
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
@@ -256,3 +257,23 @@ def test_the_mark_of_production_stands_where_its_figures_are(browser: Browser, p
         assert mark["y"] > dot["y"]
         assert plot["y"] < mark["y"] < plot["y"] + plot["height"]
         expect(page.locator("svg.curve .served title")).to_have_text("production today")
+
+
+def test_candidates_stand_beside_and_this_model_moves(browser: Browser, page_url: str) -> None:
+    models = "() => [...document.querySelectorAll('.models tbody tr')].map((r) => [...r.children].map((c) => c.textContent))"
+    with opened(browser, f"{page_url}#/fire/1") as page:
+        rows = page.evaluate(models)
+        assert [row[0] for row in rows] == ["Production", "Here", "next", "scam.only no such band"]
+        assert rows[2][1:] == rows[1][1:]  # the candidate is this very calibration
+        assert set(rows[3][1:]) == {NOTHING}
+        page.fill(FIELD, "3")
+        page.press(FIELD, "Enter")
+        moved, (found, _) = page.evaluate(models), read(page)
+        assert (moved[0], moved[2]) == (rows[0], rows[2])
+        gained, lost = (
+            sum(int(found[f"{side}-{kind}"].replace(",", "")) for kind in KINDS) for side in ("gained", "lost")
+        )
+        assert moved[1][1:4] == ["3.00", found["volume-now"], found["precision-now"].replace(" %", "\u00a0%")]
+        assert moved[1][5:7] == [f"{gained:,}", f"{lost:,}"]
+        page.locator(".off").click()
+        assert page.evaluate(models)[1][1:3] == ["Off", "0"]

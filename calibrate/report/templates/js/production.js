@@ -15,7 +15,8 @@ function productionSection(policy, bandPlace, numbers) {
   const shares = shareTable(policy, other);
   const labels = labelTable();
   const flips = flipList(other);
-  const node = section("production", title, sentence, who, element("div", { class: "sides" }, shares.node, labels.node), flips.node, productionNotes(policy, other));
+  const models = other.candidates.length ? modelTable(policy, other) : null;
+  const node = section("production", title, sentence, who, element("div", { class: "sides" }, shares.node, labels.node), models?.node, flips.node, productionNotes(policy, other));
   return { node, update };
 
   function update(figures) {
@@ -27,6 +28,7 @@ function productionSection(policy, bandPlace, numbers) {
     say(who, whoIsRight(policy, now));
     shares.update(now, figures);
     labels.update(now.counts);
+    models?.update(now, figures);
     flips.update(figures === null ? null : figures.threshold);
   }
 }
