@@ -26,6 +26,9 @@ CELLS = (
     "() => Object.fromEntries([...document.querySelectorAll('[data-change]')]"
     ".map((e) => [e.dataset.change, e.textContent]))"
 )
+MODELS = (
+    "() => [...document.querySelectorAll('.models tbody tr')].map((r) => [...r.children].map((c) => c.textContent))"
+)
 SHOWN = "() => [...document.querySelectorAll('.flips tbody tr:not([hidden]) code')].map((e) => e.textContent)"
 
 
@@ -260,15 +263,14 @@ def test_the_mark_of_production_stands_where_its_figures_are(browser: Browser, p
 
 
 def test_candidates_stand_beside_and_this_model_moves(browser: Browser, page_url: str) -> None:
-    models = "() => [...document.querySelectorAll('.models tbody tr')].map((r) => [...r.children].map((c) => c.textContent))"
     with opened(browser, f"{page_url}#/fire/1") as page:
-        rows = page.evaluate(models)
+        rows = page.evaluate(MODELS)
         assert [row[0] for row in rows] == ["Production", "Here", "next", "scam.only no such band"]
         assert rows[2][1:] == rows[1][1:]  # the candidate is this very calibration
         assert set(rows[3][1:]) == {NOTHING}
         page.fill(FIELD, "3")
         page.press(FIELD, "Enter")
-        moved, (found, _) = page.evaluate(models), read(page)
+        moved, (found, _) = page.evaluate(MODELS), read(page)
         assert (moved[0], moved[2]) == (rows[0], rows[2])
         gained, lost = (
             sum(int(found[f"{side}-{kind}"].replace(",", "")) for kind in KINDS) for side in ("gained", "lost")
@@ -276,4 +278,4 @@ def test_candidates_stand_beside_and_this_model_moves(browser: Browser, page_url
         assert moved[1][1:4] == ["3.00", found["volume-now"], found["precision-now"].replace(" %", "\u00a0%")]
         assert moved[1][5:7] == [f"{gained:,}", f"{lost:,}"]
         page.locator(".off").click()
-        assert page.evaluate(models)[1][1:3] == ["Off", "0"]
+        assert page.evaluate(MODELS)[1][1:3] == ["Off", "0"]
