@@ -22,7 +22,7 @@ from calibrate.production.matching import matched, title_of
 from calibrate.production.overlap import Overlap, Overlaps, kinds_of
 from calibrate.production.record import BandComparison, CandidateBand, FlipRecord, PolicyComparison, Three
 from calibrate.ranks.ranked import Scores
-from calibrate.report.live.cuts import places_of
+from calibrate.report.live.cuts import Places, places_of
 from calibrate.report.text import shown_text
 
 
@@ -93,7 +93,7 @@ def policy_against(
         scores = BothScores(evidence.scores, before, flagged, scored, kinds)
         weighed = None if weigher is None else weigher.of(flagged)
         beside = candidate_bands(candidates, policy_id, own, here, scores, draw, weights)
-        bands.append(_band(band, old, scores, cuts, counter.of(flagged), weighed, draw, words, beside))
+        bands.append(_band(band, old, scores, cuts, places, counter.of(flagged), weighed, draw, words, beside))
     facts = PolicyComparison(
         version=served.policy_version,
         all=_three(np.bincount(kinds[scored], minlength=3)),
@@ -109,6 +109,7 @@ def _band(
     old: BandRecord,
     scores: BothScores,
     cuts: Scores,
+    places: Places,
     counts: Overlap,
     weighed: Overlap | None,
     draw: Draw,
@@ -133,7 +134,7 @@ def _band(
         daily_volume=None if old.daily_volume is None else old.daily_volume.model_copy(update={"slices": ()}),
         gained=int(change.tally.gained.total),
         lost=int(change.tally.lost.total),
-        flips=clearest(scores, words),
+        flips=clearest(scores, words, places, counts.gained),
         candidates=candidates,
     )
     return BandAgainst(counts, weighed, change, flips_at(scores, words, threshold), facts)

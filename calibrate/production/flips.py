@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from calibrate.bounds import FloatArray, IntArray
 from calibrate.production.overlap import KINDS, Flags
 from calibrate.production.record import FlipRecord
 from calibrate.ranks.ranked import Scores
+from calibrate.report.live.cuts import Places
 from calibrate.report.text import shown_text
 
 CLEAREST = 5  # of each kind of label that stand on the page, gained and lost
@@ -40,26 +42,37 @@ class BothScores:
     kinds: NDArray[np.intp]
 
 
-def clearest(scores: BothScores, words: Words) -> list[FlipRecord]:
+def clearest(scores: BothScores, words: Words, places: Places, gained: IntArray | FloatArray) -> list[FlipRecord]:
     """Of each kind of label, items that production does not flag, highest first, and that it flags, lowest first.
 
     Whatever the threshold, those of the first that reach it are gained and those of the second that do not are lost.
+
+    Args:
+        scores: of both models.
+        words: of the items.
+        places: [N], the first cut that each item reaches.
+        gained: [3, C], number of items at each cut that production does not flag: it says how deep to look.
     """
+    enough = max(int(np.searchsorted(counted, CLEAREST)) for counted in gained)
+    top = np.flatnonzero((places <= enough) & scores.scored & ~scores.flagged)
     rows: list[int] = []
-    for is_gained in (True, False):
+    for is_gained, among in ((True, top), (False, np.flatnonzero(scores.flagged))):
+        kinds = scores.kinds[among]
         for kind in range(len(KINDS)):
-            [inside] = np.nonzero(scores.scored & (scores.flagged != is_gained) & (scores.kinds == kind))
-            rows += _first(scores, inside, is_gained, CLEAREST)
+            rows += _first(scores, among[kinds == kind], is_gained, CLEAREST)
     return [_record(scores, words, row) for row in rows]
 
 
 def flips_at(scores: BothScores, words: Words, threshold: float | None) -> list[FlipRecord]:
     """Items that flip at a threshold (None flags nothing), furthest from it first: gained, then lost."""
     flags = np.zeros(len(scores.now), bool) if threshold is None else scores.now >= np.float32(threshold)
-    rows: list[int] = []
-    for is_gained in (True, False):
-        [inside] = np.nonzero(scores.scored & (scores.flagged != is_gained) & (flags == is_gained))
-        rows += _first(scores, inside, is_gained, MOST_LISTED // 2)
+    flips = flags != scores.flagged
+    flips &= scores.scored
+    among = np.flatnonzero(flips)
+    gained = flags[among]
+    rows = _first(scores, among[gained], True, MOST_LISTED // 2) + _first(
+        scores, among[~gained], False, MOST_LISTED // 2
+    )
     return [_record(scores, words, row) for row in rows]
 
 

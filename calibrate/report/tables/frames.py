@@ -212,11 +212,13 @@ def _threshold_frames(pairs: Sequence[tuple[PolicyCalibration, PolicyNumbers]]) 
 def _evidence_frame(evidence: EvidenceFacts) -> pl.DataFrame:
     golden = evidence.golden_set.model_dump(mode="json")
     traffic = evidence.traffic.model_dump(mode="json") if evidence.traffic else {}
-    served = evidence.production.model_dump(mode="json") if evidence.production else {}
+    served = evidence.production.model_dump(mode="json", exclude={"candidates"}) if evidence.production else {}
+    others = evidence.production.candidates if evidence.production else []
     said = {
         **{f"golden set: {name}": value for name, value in golden.items()},
         **{f"scores: {name}": value for name, value in evidence.scores.model_dump(mode="json").items()},
         **{f"production: {name}": value for name, value in served.items()},
+        **{f"candidate {each.name}: scores digest": each.scores_digest for each in others},
         **{f"traffic: {name}": value for name, value in traffic.items()},
         "error budget": f"{evidence.error_budget.mode}, {evidence.error_budget.n_claims} claims",
         "validation digest": evidence.pilot_digest,
