@@ -14,7 +14,7 @@ from calibrate.report.live.cuts import Places
 from calibrate.report.text import shown_text
 
 CLEAREST = 5  # of each kind of label that stand on the page, gained and lost
-MOST_LISTED = 200  # of a band in flips.csv
+MOST_LISTED = 50  # of a band in flips.csv
 LONGEST_CAPTION = 140
 
 
