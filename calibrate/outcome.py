@@ -18,6 +18,7 @@ from calibrate.operating_points_file import (
     write_operating_points,
 )
 from calibrate.policy_calibration import PolicyCalibration, Settings
+from calibrate.production.record import ProductionRecord
 from calibrate.report.evidence_facts import evidence_facts
 from calibrate.report.tables.files import write_csv
 from calibrate.report.write import ReportedPolicy, write_report
@@ -35,11 +36,13 @@ class Outcome:
         inputs: what that stands on.
         reported: the policies' calibrations with the numbers of their pages, in their order.
         content: of operating_points.json.
+        production: what the policies were compared with; None without.
     """
 
     inputs: CalibrationInputs
     reported: list[ReportedPolicy]
     content: OperatingPointsFile
+    production: ProductionRecord | None = None
 
     @property
     def calibrations(self) -> list[PolicyCalibration]:
@@ -55,13 +58,14 @@ class Outcome:
             review_seconds: that one review takes.
         """
         curves = _curves(self.calibrations)
+        evidence = evidence_facts(self.inputs, self.content, settings.corrections, settings.reuse)
         write_operating_points(folder / POINTS_FILE, self.content)
         write_parquet(curves, folder / "curves.parquet")
         write_csv(curves, folder / "curves.csv")
         write_report(
             folder / "report",
             self.reported,
-            evidence_facts(self.inputs, self.content, settings.corrections, settings.reuse),
+            evidence.model_copy(update={"production": self.production}),
             points=folder / POINTS_FILE,
             review_seconds=review_seconds,
         )

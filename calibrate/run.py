@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,6 +20,10 @@ from calibrate.operating_points_file import ErrorBudgetRecord
 from calibrate.outcome import POINTS_FILE, Outcome, outcome_of
 from calibrate.policy_calibration import Settings, calibrate_policy
 from calibrate.precisions import Limits, check_precision, compare_precisions
+from calibrate.production.compare import policy_against
+from calibrate.production.files import Production, ProductionFiles, read_production
+from calibrate.production.flips import words_of
+from calibrate.production.summary import production_lines
 from calibrate.recent import with_recent
 from calibrate.report.live.numbers import policy_numbers
 from calibrate.report.live.slices import slice_columns
@@ -57,6 +62,8 @@ def calibrate(
     precisions: dict[Identifier, Path] | None = None,
     most_flips: Annotated[float, Field(ge=0, le=1)] = 0.005,
     margin: Annotated[float, Field(ge=0)] = 0.1,
+    production: ProductionFiles | None = None,
+    candidates: dict[Identifier, ProductionFiles] | None = None,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -89,6 +96,9 @@ def calibrate(
             same look, into `out/precisions/NAME`, and held against `scores`: see `calibrate.precisions`.
         most_flips: share of the golden decisions that may flip; a precision that flips more is refused.
         margin: flips are counted apart where the score by `scores` lies further than this from a threshold.
+        production: scores of the golden items by the model that serves, and the calibration (or release) that it
+            serves by: the page says what would change. A description, no certificate: it spends no look.
+        candidates: further models with thresholds of their own, by name, shown beside against production.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -130,10 +140,16 @@ def calibrate(
     if auditor == "llm":
         inputs = with_auditor(inputs, unresolved)
         lower = {name: with_auditor(each, unresolved) for name, each in lower.items()}
+    serving = read_production(production, inputs) if production else None
+    if candidates and not serving:
+        raise InputError("candidates: given without production, which they are held against; give production= too")
+    beside = {
+        name: read_production(files, inputs, key=f"candidates.{name}") for name, files in (candidates or {}).items()
+    }
     _check_writable(Path(out))
     looks = look_numbers(inputs, settings, lower)
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    outcome = _certified(inputs, settings, looks, budget, counted)
+    outcome = _certified(inputs, settings, looks, budget, counted, serving, beside)
     outcomes = {name: _certified(each, settings, looks, budget, None) for name, each in lower.items()}
     gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
     with atomic_folder(out) as folder:
@@ -144,7 +160,8 @@ def calibrate(
             write_json(folder / GATE_FILE, gate.model_dump(mode="json", by_alias=True))
     written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
     summary = summary_of(outcome.content, outcome.calibrations, written=written)
-    return replace(summary, lines=[*summary.lines, *(gate.lines() if gate else [])])
+    compared = production_lines(serving, outcome.reported) if serving else []
+    return replace(summary, lines=[*summary.lines, *compared, *(gate.lines() if gate else [])])
 
 
 def _certified(
@@ -153,6 +170,8 @@ def _certified(
     looks: Mapping[str, int],
     budget: ErrorBudgetRecord,
     traffic: Traffic | None,
+    production: Production | None = None,
+    candidates: Mapping[str, Production] = MappingProxyType({}),
 ) -> Outcome:
     """The complete procedure on one file of scores, with the numbers of each policy's page.
 
@@ -164,6 +183,7 @@ def _certified(
     columns = slice_columns(items, declared)
     agreements = agreements_of(inputs.golden_set.annotations, inputs.policies)
     scale, found = inputs.scores.metadata.scale, []
+    words = words_of(items)  # columns, no copy
     for policy in inputs.policies:
         evidence = evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id))
         calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
@@ -171,8 +191,12 @@ def _certified(
         if counted:
             calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
         numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
-        found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id]))
-    return outcome_of(inputs, found, budget, traffic)
+        against = None
+        if production:
+            against = policy_against(production, calibration, evidence, numbers.cuts, words, candidates)
+        found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id], against))
+    outcome = outcome_of(inputs, found, budget, traffic)
+    return replace(outcome, production=production.record(candidates) if production else None)
 
 
 def _check_replaceable(out: Path) -> None:

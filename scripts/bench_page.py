@@ -1,8 +1,9 @@
 """How large the policy lead's page gets and how quickly it answers: 50 policies, 1,000,000 golden items, 30 slices.
 
-    python -m scripts.bench_page [--policies 50] [--items 1000000] [--page FILE]
+    python -m scripts.bench_page [--policies 50] [--items 1000000] [--page FILE] [--production]
 
-Golden scores and labels are generated, as is a day of traffic in 30 markets. The time to build counts all that the
+Golden scores and labels are generated, as is a day of traffic in 30 markets; with --production also another model's
+scores of the same items, to compare with at the same thresholds. The time to build counts all that the
 page adds to a calibration: figures at every threshold, packing, the page and the tables, in seconds of the processor.
 Ready is from navigation to the first frame of the overview (or of a policy), by the clock. A step is what the thread
 that draws the page spends on a key press of the slider, until the next frame stands: script, style, layout and paint,
@@ -15,18 +16,25 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import calibrate.run as verb
 from calibrate import outcome
 from calibrate.inputs import CalibrationInputs
+from calibrate.operating_points_file import BandRecord, CalibratorRecord, ErrorBudgetRecord, PolicyRecord
+from calibrate.probability import Calibrator
+from calibrate.production.files import Production, ProductionFiles
+from calibrate.ranks.ranked import rank_labels
 from calibrate.slices import rows_by_value
+from calibrate.traffic.capacity import awaiting_traffic
 from calibrate.traffic.file import METADATA_KEY, PolicyTraffic, TrafficMetadata, rows_of
 from calibrate.traffic.histogram import histogram
 from scripts.bench_calibrate import Claims
@@ -46,13 +54,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--policies", type=int, default=50)
     parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--production", action="store_true", help="compare with another model")
     parser.add_argument("--page", type=Path, help="measure this page instead of building one")
     arguments = parser.parse_args()
     claims = Claims()
     with tempfile.TemporaryDirectory() as name:
         page = arguments.page
         if page is None:
-            page, seconds = build(arguments.policies, arguments.items, Path(name))
+            page, seconds = build(arguments.policies, arguments.items, Path(name), compared=arguments.production)
             claims.below("built", seconds, 20, " s", f"{arguments.policies} policies, {arguments.items:,} items")
         claims.below("page", page.stat().st_size / MEGABYTE, 15, " MB", "")
         for view, figures in measured(page).items():
@@ -64,13 +73,16 @@ def main() -> None:
         raise SystemExit("\n".join(claims.failures))
 
 
-def build(n_policies: int, n_items: int, folder: Path) -> tuple[Path, float]:
+def build(n_policies: int, n_items: int, folder: Path, *, compared: bool = False) -> tuple[Path, float]:
     """Calibrate on generated arrays, and add up the processor seconds of what only the page needs."""
     inputs = arrays(n_policies, n_items, folder)
     counted = write_day(folder / "traffic.parquet", inputs)
+    files = ProductionFiles(scores=folder, points=folder) if compared else None
     spent: list[float] = []
     with (
         patch("calibrate.run.read_inputs", return_value=inputs),
+        patch("calibrate.run.read_production", side_effect=lambda *_: serving(inputs)),
+        timed(verb, "policy_against", spent),
         timed(verb, "policy_numbers", spent),
         timed(verb, "slice_columns", spent),
         timed(outcome, "write_report", spent),
@@ -81,8 +93,34 @@ def build(n_policies: int, n_items: int, folder: Path) -> tuple[Path, float]:
             policies=folder / "policies",
             out=folder / "out",
             traffic=counted,
+            production=files,
         )
     return folder / "out" / "report" / "index.html", sum(spent)
+
+
+def serving(inputs: CalibrationInputs) -> Production:
+    """A model that scores a little otherwise, and serves by round thresholds."""
+    random = np.random.default_rng(3)
+    noise = random.normal(0, 0.7, inputs.scores.values.shape).astype(np.float32)
+    scores = replace(inputs.scores, values=inputs.scores.values + noise)
+    plain = rank_labels(scores.values[:100, 0], np.zeros(100))
+    points = outcome.outcome_of(inputs, [], ErrorBudgetRecord(mode="each", n_claims=1), None).content
+    policies = tuple(
+        PolicyRecord(
+            policy_id=policy.policy_id,
+            policy_version=policy.version,
+            calibrator=CalibratorRecord.of(Calibrator(), None),
+            bands=tuple(
+                BandRecord.of(
+                    band, replace(awaiting_traffic(1, plain), status="certified", threshold=float(2 - place))
+                )
+                for place, band in enumerate(policy.bands)
+            ),
+        )
+        for policy in inputs.policies
+    )
+    values = {each.policy_id: scores.values[:, column].copy() for column, each in enumerate(inputs.policies)}
+    return Production(points.model_copy(update={"policies": policies}), scores, values, ())
 
 
 def write_day(path: Path, inputs: CalibrationInputs) -> Path:

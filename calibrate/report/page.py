@@ -17,7 +17,7 @@ from calibrate.report.schema import PageFacts
 from calibrate.report.text import all_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base", "lists", "policy", "board", "slices", "choice", "print")
+STYLES = ("base", "lists", "policy", "board", "slices", "production", "choice", "print")
 SCRIPTS = (
     "words",
     "format",
@@ -35,6 +35,10 @@ SCRIPTS = (
     "slices",
     "slice_charts",
     "slice_section",
+    "differences",
+    "changes",
+    "candidates",
+    "production",
     "evidence",
     "choice",
     "policy",
@@ -44,7 +48,7 @@ SCRIPTS = (
 # What a page may be asked in tests, and by a page that is served: everything else stays inside.
 OFFERED = (
     "PAGE, CHOSEN, DELIVERY, numbersOf, cutAt, figuresAt, poissonBounds, percent, about, whole, estimate, "
-    "shownThreshold, shownVolume, typed, fixed, choiceText"
+    "shownThreshold, shownVolume, typed, fixed, choiceText, mcnemar, pairedDifference, precisionDifference"
 )
 
 

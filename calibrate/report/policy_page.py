@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from calibrate.draw import Draw
 from calibrate.operating_points_file import BandRecord, CalibratorRecord, DailyVolumeRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
+from calibrate.production.compare import PolicyAgainst
 from calibrate.report.how import how_found
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.report.live.slices import SliceCounts
@@ -33,7 +34,12 @@ class PolicyPage:
 
 
 def policy_page(
-    calibration: PolicyCalibration, numbers: PolicyNumbers, draw: Draw, *, agreement: float | None
+    calibration: PolicyCalibration,
+    numbers: PolicyNumbers,
+    draw: Draw,
+    *,
+    agreement: float | None,
+    against: PolicyAgainst | None = None,
 ) -> PolicyPage:
     """Put together what the page holds of one policy.
 
@@ -42,9 +48,12 @@ def policy_page(
         numbers: at every cut.
         draw: how its golden items came into their set.
         agreement: of its annotators; None with too few votes.
+        against: what serves today; None without.
     """
     policy, histogram, first = calibration.policy, numbers.histogram, calibration.bands[0].point
     packer = _packed(numbers)
+    if against:
+        _pack_overlaps(packer, against)
     places = {confidence: place for place, confidence in enumerate(numbers.bounds)}
     facts = PolicyFacts(
         policy_id=policy.policy_id,
@@ -90,6 +99,7 @@ def policy_page(
             else None
         ),
         columns=packer.columns,
+        production=against.facts if against else None,
     )
     return PolicyPage(facts, packer.text())
 
@@ -122,6 +132,16 @@ def _packed(numbers: PolicyNumbers) -> Packer:
         packer.add("slice_above", traffic.slice_above)
         packer.add("slice_inside", traffic.slice_inside)
     return packer
+
+
+def _pack_overlaps(packer: Packer, against: PolicyAgainst) -> None:
+    for place, band in enumerate(against.bands):
+        if band is not None:
+            packer.add(f"both_{place}", band.counts.both)
+            packer.add(f"gained_{place}", band.counts.gained)
+            if band.weights is not None:
+                packer.add(f"both_weight_{place}", band.weights.both)
+                packer.add(f"gained_weight_{place}", band.weights.gained)
 
 
 def _rules(rules: list[Rule]) -> list[Rule]:

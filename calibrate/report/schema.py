@@ -14,6 +14,7 @@ from calibrate.operating_points_file import (
     ScoresRecord,
     TrafficRecord,
 )
+from calibrate.production.record import PolicyComparison, ProductionRecord
 from calibrate.report.how import How
 from data.policy import Rule, Strict
 
@@ -89,6 +90,7 @@ class PolicyFacts(Strict):
         n_labelled, n_positive, n_unknown: golden items.
         agreement: Krippendorff's alpha of the blind votes; None with too few of them.
         columns: how the packed numbers are laid out, see `calibrate.report.packing`.
+        production: what serves today; None where nothing does, or knows the policy.
     """
 
     policy_id: str
@@ -113,6 +115,7 @@ class PolicyFacts(Strict):
     histogram: HistogramFacts
     traffic: TrafficFacts | None
     columns: list[tuple[str, str, list[int], bool]]
+    production: PolicyComparison | None = None
 
 
 class EvidenceFacts(Strict):
@@ -124,6 +127,7 @@ class EvidenceFacts(Strict):
         pilot_digest: of the validation scores that planned the tests; None if none did.
         reuse: why earlier uses were not paid for, in somebody's words; None if they were.
         corrections: sentences.
+        production: the model that the page compares with; None without.
     """
 
     golden_set: GoldenSetRecord
@@ -136,6 +140,7 @@ class EvidenceFacts(Strict):
     looks: str
     reuse: str | None
     corrections: list[str]
+    production: ProductionRecord | None = None
 
 
 class PageFacts(Strict):

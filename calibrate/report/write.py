@@ -1,17 +1,19 @@
 """Writes the report of a calibration: the page, and its figures as tables for spreadsheets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibrate.draw import Draw
 from calibrate.policy_calibration import PolicyCalibration
+from calibrate.production.compare import PolicyAgainst
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.report.page import render_page
 from calibrate.report.policy_page import policy_page
 from calibrate.report.schema import EvidenceFacts, PageFacts
 from calibrate.report.tables.files import write_tables
 from calibrate.report.tables.frames import tables_of
+from calibrate.report.tables.production import flips_frame, production_frame
 from data.files import atomic_file, sha256_of_file
 
 
@@ -24,12 +26,14 @@ class ReportedPolicy:
         numbers: at every threshold that the page offers.
         draw: how its golden items came into their set.
         agreement: of its annotators; None with too few votes.
+        against: what serves today; None where nothing does, or knows the policy.
     """
 
     calibration: PolicyCalibration
     numbers: PolicyNumbers
     draw: Draw
     agreement: float | None
+    against: PolicyAgainst | None = None
 
 
 def write_report(
@@ -49,7 +53,10 @@ def write_report(
         points: the operating_points.json that the page belongs to: choices made on the page carry its digest.
         review_seconds: that one review takes.
     """
-    pages = [policy_page(each.calibration, each.numbers, each.draw, agreement=each.agreement) for each in policies]
+    pages = [
+        policy_page(each.calibration, each.numbers, each.draw, agreement=each.agreement, against=each.against)
+        for each in policies
+    ]
     facts = PageFacts(
         calibration=sha256_of_file(points),
         review_seconds=review_seconds,
@@ -58,6 +65,8 @@ def write_report(
     )
     with atomic_file(folder / "index.html") as file:
         file.write_text(render_page(facts, pages), encoding="utf-8")
-    write_tables(
-        folder, tables_of([each.calibration for each in policies], [each.numbers for each in policies], evidence)
-    )
+    tables = tables_of([each.calibration for each in policies], [each.numbers for each in policies], evidence)
+    if evidence.production:
+        compared = [(each.calibration, each.against) for each in policies]
+        tables = replace(tables, production=production_frame(compared), flips=flips_frame(compared))
+    write_tables(folder, tables)

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import pytest
 from browser import chromium
 
 from scripts.bench_page import build, measured
 
 
-def test_a_small_page_is_built_and_measured(tmp_path: Path) -> None:
-    page, seconds = build(2, 1500, tmp_path)
+@pytest.mark.parametrize("compared", [False, True])
+def test_a_small_page_is_built_and_measured(tmp_path: Path, compared: bool) -> None:
+    page, seconds = build(2, 1500, tmp_path, compared=compared)
+    assert ('"production":{' in page.read_text(encoding="utf-8")) == compared
     assert seconds > 0
     with chromium():
         pass  # or skip

@@ -19,9 +19,9 @@ UNCHANGING = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # one calibr
 
 
 def write_tables(folder: Path, tables: Tables) -> None:
-    """Write bands.csv, slices.csv, thresholds.csv, evidence.csv and report.xlsx."""
-    for name in ("bands", "slices", "thresholds", "evidence"):
-        write_csv(getattr(tables, name), folder / f"{name}.csv")
+    """Write bands.csv, slices.csv, thresholds.csv, evidence.csv, report.xlsx, and what else there is."""
+    for name, frame in tables.named().items():
+        write_csv(frame, folder / f"{name}.csv")
     with atomic_file(folder / "report.xlsx") as file:
         _write_xlsx(tables, file)
 
@@ -42,11 +42,12 @@ def _write_xlsx(tables: Tables, file: Path) -> None:
         book.set_properties({"title": "Setpoint calibration", "created": UNCHANGING})
         head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
         share = book.add_format({"num_format": "0.0%"})
-        for name in ("bands", "slices", "thresholds", "evidence"):
-            frame: pl.DataFrame = getattr(tables, name)
+        for name, frame in tables.named().items():
             if name == "thresholds":
-                frame = frame.gather_every(max(1, -(-len(frame) // MOST_ROWS)))
-            _write_sheet(book.add_worksheet(name), frame, head, share)
+                thinned = frame.gather_every(max(1, -(-len(frame) // MOST_ROWS)))
+                _write_sheet(book.add_worksheet(name), thinned, head, share)
+            else:
+                _write_sheet(book.add_worksheet(name), frame, head, share)
 
 
 def _write_sheet(

@@ -67,12 +67,22 @@ SLICES: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Tables:
-    """What goes into spreadsheets; `thresholds` holds those of the page, once for each confidence of its bounds."""
+    """What goes into spreadsheets; `thresholds` holds those of the page, once for each confidence of its bounds.
+
+    `production` and `flips` stand where the calibration was compared with what serves.
+    """
 
     bands: pl.DataFrame
     slices: pl.DataFrame
     thresholds: pl.DataFrame
     evidence: pl.DataFrame
+    production: pl.DataFrame | None = None
+    flips: pl.DataFrame | None = None
+
+    def named(self) -> dict[str, pl.DataFrame]:
+        """Those that there are, by name, in the order of the sheets."""
+        names = ("bands", "slices", "production", "flips", "thresholds", "evidence")
+        return {name: frame for name in names if (frame := getattr(self, name)) is not None}
 
 
 def tables_of(
@@ -202,9 +212,13 @@ def _threshold_frames(pairs: Sequence[tuple[PolicyCalibration, PolicyNumbers]]) 
 def _evidence_frame(evidence: EvidenceFacts) -> pl.DataFrame:
     golden = evidence.golden_set.model_dump(mode="json")
     traffic = evidence.traffic.model_dump(mode="json") if evidence.traffic else {}
+    served = evidence.production.model_dump(mode="json", exclude={"candidates"}) if evidence.production else {}
+    others = evidence.production.candidates if evidence.production else []
     said = {
         **{f"golden set: {name}": value for name, value in golden.items()},
         **{f"scores: {name}": value for name, value in evidence.scores.model_dump(mode="json").items()},
+        **{f"production: {name}": value for name, value in served.items()},
+        **{f"candidate {each.name}: scores digest": each.scores_digest for each in others},
         **{f"traffic: {name}": value for name, value in traffic.items()},
         "error budget": f"{evidence.error_budget.mode}, {evidence.error_budget.n_claims} claims",
         "validation digest": evidence.pilot_digest,

@@ -12,6 +12,7 @@ function curve(policyPlace, bandPlace, numbers, choose) {
   const svg = drawn("svg", { class: "curve", role: "img", preserveAspectRatio: "xMidYMid meet" });
   const node = element("div", { class: "plot", dir: "ltr" }, svg);
   const target = band.record.tested_target ?? band.record.target;
+  const served = productionPoint(policy, bandPlace);
   const isPrecision = band.record.kind === "precision";
   let floor = wantedFloor();
   let scale = null;
@@ -34,7 +35,7 @@ function curve(policyPlace, bandPlace, numbers, choose) {
     const on = CHOSEN[policyPlace].filter((threshold) => threshold !== null);
     const places = on.length ? on.map((threshold) => cutAt(numbers, threshold)) : [numbers.n - 1];
     const precisions = places.filter((cut) => known[cut] > 0).map((cut) => right[cut] / known[cut]);
-    const least = Math.min(0.95, isPrecision ? target : 1, ...precisions);
+    const least = Math.min(0.95, isPrecision ? target : 1, served?.precision ?? 1, ...precisions);
     return Math.max(0, Math.floor(10 * (least - 1.2 * (1 - least))) / 10);
   }
 
@@ -101,7 +102,7 @@ function curve(policyPlace, bandPlace, numbers, choose) {
       return;
     }
     const chosen = CHOSEN[policyPlace];
-    live.marks.replaceChildren(...chosen.flatMap((threshold, place) => (threshold === null || place === bandPlace ? [] : other(threshold, policy.bands[place].title))));
+    live.marks.replaceChildren(...production(), ...chosen.flatMap((threshold, place) => (threshold === null || place === bandPlace ? [] : other(threshold, policy.bands[place].title))));
     const isSeen = figures !== null && figures.precision !== null && figures.recall !== null;
     for (const part of [live.halo, live.dot, live.text]) part.setAttribute("visibility", isSeen ? "visible" : "hidden");
     svg.setAttribute("aria-label", isSeen ? words("curve.label", { precision: percent(figures.precision), recall: percent(figures.recall) }) : words("curve.empty"));
@@ -123,6 +124,12 @@ function curve(policyPlace, bandPlace, numbers, choose) {
     if (!numbers.labelled[cut]) return [];
     const [cx, cy] = [scale.x(right[cut] / all), scale.y(right[cut] / known[cut])];
     return [drawn("circle", { class: "other", cx, cy, r: 4.5 }, drawn("title", {}, `${isolated(title)} ${shownThreshold(threshold)}`))];
+  }
+
+  function production() {
+    if (!served) return [];
+    const [cx, cy] = [scale.x(served.recall), scale.y(served.precision)];
+    return [drawn("path", { class: "served", d: `M${cx - 7} ${cy}l7 -7l7 7l-7 7z` }, drawn("title", {}, words("legend.production")))];
   }
 
   // The cut whose recall lies nearest to the pointer.

@@ -34,6 +34,7 @@ function sharedEvidence() {
     ["golden_digest", digest(golden.digest)],
     ["scores_digest", digest(scores.digest)],
     ["traffic_digest", traffic && digest(traffic.digest)],
+    ["production", PAGE.evidence.production && digest(PAGE.evidence.production.scores_digest)],
     ["pilot", pilot === null ? words("evidence.no_pilot") : digest(pilot)],
     ["calibration", digest(PAGE.calibration)],
   ]);

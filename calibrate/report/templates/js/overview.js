@@ -32,8 +32,8 @@ function overview() {
 }
 
 function overviewHeads(withTraffic) {
-  const names = ["band", "verdict", "threshold", "promise", "precision", "recall", ...(withTraffic ? ["volume"] : [])];
-  return names.map((name) => element("th", { scope: "col", class: ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
+  const names = ["band", "verdict", "threshold", "promise", "precision", "recall", ...(withTraffic ? ["volume"] : []), ...(PAGE.evidence.production ? ["production"] : [])];
+  return names.map((name) => element("th", { scope: "col", class: name === "production" ? "number against" : ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
 }
 
 function bandRow({ policy, policyPlace, band, bandPlace }) {
@@ -51,6 +51,7 @@ function bandRow({ policy, policyPlace, band, bandPlace }) {
     cell("precision", moved ? "–" : shown(record.precision, percent)),
     cell("recall", moved ? "–" : shown(record.recall, percent)),
     PAGE.evidence.traffic ? cell("volume", moved || !band.daily_volume ? "–" : shownVolume(band.daily_volume)) : null,
+    PAGE.evidence.production ? cell("production", moved ? "–" : productionCell(policy, bandPlace)) : null,
   );
 }
 

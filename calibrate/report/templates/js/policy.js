@@ -12,6 +12,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const drawing = numbers.n ? curve(policyPlace, bandPlace, numbers, choose) : null;
   const handle = numbers.n ? control(policyPlace, bandPlace, numbers, choose) : null;
   const slices = sliceSection(policy, bandPlace, numbers);
+  const against = productionSection(policy, bandPlace, numbers);
   const pace = REVIEWING.has(band.record.action) && policy.traffic ? reviewPace(() => update()) : null;
   const order = element("div", { class: "order" });
   const printed = element("table", { class: "list" });
@@ -26,11 +27,12 @@ function policyView(policyPlace, bandPlace, numbers) {
       element("div", { class: "words" }, state, sentence, moved, spoken),
       element(
         "div", { class: "board" },
-        element("div", { class: "drawings" }, drawing?.node ?? element("p", { class: "soft" }, words("curve.none")), drawing ? legend(policy, band) : null, handle?.node, handle ? scoreLegend(policy) : null),
+        element("div", { class: "drawings" }, drawing?.node ?? element("p", { class: "soft" }, words("curve.none")), drawing ? legend(policy, band, bandPlace) : null, handle?.node, handle ? scoreLegend(policy) : null),
         element("div", { class: "numbers" }, list.node, pace, element("button", { type: "button", class: "strong choose", onclick: () => openChoice(policyPlace) }, words("choice.open"))),
       ),
       order,
       element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence()),
+      against.node,
       slices.node,
       policyEvidence(policy, bandPlace),
     ),
@@ -54,6 +56,7 @@ function policyView(policyPlace, bandPlace, numbers) {
     handle?.update(where);
     drawing?.update(figures);
     slices.update(figures);
+    against.update(figures);
     tabs.update();
     sayOrder();
     clearTimeout(speaking);
@@ -115,7 +118,7 @@ function bandTabs(policyPlace, bandPlace) {
   }
 }
 
-function legend(policy, band) {
+function legend(policy, band, bandPlace) {
   const target = band.record.tested_target ?? band.record.target;
   const keys = [
     ["line", words("legend.line")],
@@ -123,6 +126,7 @@ function legend(policy, band) {
     band.record.kind === "capacity" ? null : ["dashes", words("legend.target", { target: percent(target) })],
     band.record.certified_range && band.record.kind !== "capacity" ? ["area", words("legend.certified")] : null,
     policy.bands.length > 1 ? ["ring", words("legend.bands")] : null,
+    productionPoint(policy, bandPlace) ? ["diamond", words("legend.production")] : null,
   ].filter(Boolean);
   return element("ul", { class: "legend" }, keys.map(([kind, text]) => element("li", {}, element("i", { class: `swatch ${kind}`, "aria-hidden": "true" }), text)));
 }
