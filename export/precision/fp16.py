@@ -30,7 +30,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     makers = {output: node.op_type for node in nodes for output in node.output}
     last = last_linear(model)
     for node in nodes:
-        # TensorRT-RTX 1.7 takes a product of attention in fp16 right behind its softmax, and none behind a Where there.
+        # TensorRT-RTX 1.7 takes a product of attention in fp16 right behind its softmax, none behind a Where there.
         is_masked = node.op_type == "MatMul" and makers.get(node.input[0]) == "Where"
         halving.add(node, may_compute=node.name not in last and not is_masked)
     if not halving.computes:
