@@ -42,15 +42,19 @@ def signatures_needed(band: BandRecord) -> int:
     return 1 if band.status == "switched_off" else 0
 
 
+def signatures_missing(band: BandRecord) -> int:
+    """How many more different names a band needs."""
+    return max(0, signatures_needed(band) - len({name_key(each.by) for each in band.signatures}))
+
+
 def lacking(points: OperatingPointsFile) -> list[tuple[str, BandRecord, int]]:
     """Bands that lack signatures: policy_id, band, how many."""
-    found = []
-    for policy in points.policies:
-        for band in policy.bands:
-            missing = signatures_needed(band) - len({name_key(each.by) for each in band.signatures})
-            if missing > 0:
-                found.append((policy.policy_id, band, missing))
-    return found
+    return [
+        (policy.policy_id, band, missing)
+        for policy in points.policies
+        for band in policy.bands
+        if (missing := signatures_missing(band))
+    ]
 
 
 def names_of(bands: Iterable[BandRecord]) -> list[str]:

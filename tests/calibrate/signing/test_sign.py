@@ -160,7 +160,7 @@ def test_waivers_that_name_no_band_or_say_nothing(desk, waivers, message) -> Non
 
 @pytest.mark.parametrize("name", [None, "", "  ", "...", "x" * 201, "Ada\u200bLovelace", "Ada\u202e"])
 def test_names_that_name_nobody(desk, name) -> None:
-    with pytest.raises(InputError, match="^by: "):
+    with pytest.raises(InputError, match=r"^by: "):
         desk.sign_this(desk.choice("Ada").model_copy(update={"by": name}))
 
 
