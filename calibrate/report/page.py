@@ -17,7 +17,7 @@ from calibrate.report.schema import PageFacts
 from calibrate.report.text import all_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base", "lists", "policy", "board", "slices", "choice", "print")
+STYLES = ("base", "lists", "policy", "board", "slices", "signed", "choice", "print")
 SCRIPTS = (
     "words",
     "format",
@@ -36,6 +36,7 @@ SCRIPTS = (
     "slice_charts",
     "slice_section",
     "evidence",
+    "signed",
     "choice",
     "policy",
     "overview",
