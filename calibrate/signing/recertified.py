@@ -42,15 +42,15 @@ class Recertified:
     today: date
 
     def moved(self, moves: Moves) -> Certification:
-        """The same at other thresholds; a gate then refuses every precision, as none was compared with those."""
+        """The same at other thresholds; a gate then refuses every precision, whose own were not moved."""
         if not moves:
             return self.found
         found = _certify(self.folder, self.arguments, replace(self.again, moves=moves), self.today)
         if found.gate is None:
             return found
-        reason = "fp32's thresholds were moved by those who signed, and this precision was not compared with them"
+        reason = "fp32's thresholds were moved by those who signed, and those of this precision were not"
         records = tuple(
-            each.model_copy(update={"reasons": (*each.reasons, reason)}) for each in found.gate.precisions
+            each.model_copy(update={"reasons": (reason, *each.reasons)}) for each in found.gate.precisions
         )
         return replace(found, gate=found.gate.model_copy(update={"precisions": records}))
 

@@ -129,7 +129,7 @@ def test_a_certificate_of_another_int8_model_is_refused(project: Project) -> Non
         (
             "policies.json",
             ("precisions", "int8", "policies", 0, "bands", 0, "threshold"),
-            0.25,
+            -25.0,
             "onnx/int8/model.onnx: setpoint.thresholds is not what",
         ),
         ("policies.json", ("precisions", "int8", "policies", 0, "bands", 0, "action"), "other", "has other packs"),

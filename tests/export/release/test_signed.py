@@ -113,7 +113,7 @@ def test_moved_thresholds_are_those_that_the_release_flags_by(project: Project) 
     assert gate is not None
     assert "moved by those who signed" in gate.precisions[0].reasons[0]
     summary = project.seal(calibration=project.root / "signed", unsigned=None)
-    assert any("without int8: fp32's thresholds were moved" in line for line in summary.lines)
+    assert any("without int8: fp32's thresholds were moved by those who signed" in line for line in summary.lines)
     folder = summary.written[0]
     assert read_decision(load_onnx(folder / "onnx/fp32/model.onnx")).thresholds[0] == np.float32(threshold)
     assert read_json(folder / "policies.json")["policies"][0]["bands"][0]["threshold"] == threshold
