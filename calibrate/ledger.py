@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from calibrate.appending import append, read_all
 from calibrate.draw import draw_of
 from calibrate.inputs import CalibrationInputs
 from calibrate.looks import look_digest
@@ -50,7 +51,11 @@ class LookLine(Strict):
 
 
 def look_numbers(
-    inputs: CalibrationInputs, settings: Settings, precisions: Mapping[str, CalibrationInputs] | None = None
+    inputs: CalibrationInputs,
+    settings: Settings,
+    precisions: Mapping[str, CalibrationInputs] | None = None,
+    *,
+    only_known: bool = False,
 ) -> dict[str, int]:
     """Record what a run is about to look at.
 
@@ -58,6 +63,7 @@ def look_numbers(
         inputs: scores and labels.
         settings: how they are tested.
         precisions: the same items, scored by the model in other precisions: all are one look.
+        only_known: refuse a look that was not taken before, and write nothing.
 
     Returns:
         The number of each policy's look; policies whose bands claim nothing of their labels, or for which the golden
@@ -91,7 +97,13 @@ def look_numbers(
         if _is_looked_at(policy, inputs.golden_set)
     }
     model_digest = inputs.scores.metadata.model_digest
-    return record_looks(inputs.golden_set.folder, digests, model_digest=model_digest, reuse=settings.reuse)
+    return record_looks(
+        inputs.golden_set.folder,
+        digests,
+        model_digest=model_digest,
+        reuse=settings.reuse,
+        only_known=only_known,
+    )
 
 
 def _is_looked_at(policy: Policy, golden_set: GoldenSet) -> bool:
@@ -100,7 +112,7 @@ def _is_looked_at(policy: Policy, golden_set: GoldenSet) -> bool:
 
 
 def record_looks(
-    folder: Path, digests: Mapping[str, str], *, model_digest: str | None, reuse: str | None
+    folder: Path, digests: Mapping[str, str], *, model_digest: str | None, reuse: str | None, only_known: bool = False
 ) -> dict[str, int]:
     """Find or append these looks; runs at the same time wait for one another.
 
@@ -109,6 +121,7 @@ def record_looks(
         digests: by policy_id, what is looked at.
         model_digest: for the line.
         reuse: for the line.
+        only_known: refuse what was not looked at before.
 
     Returns:
         The number of each look, by policy_id: 1 for the first that this policy's labels see.
@@ -120,7 +133,7 @@ def record_looks(
     descriptor, problem = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        content = _content(descriptor)
+        content = read_all(descriptor)
         whole, _, tail = content.rpartition(b"\n")
         lines = [_line(path, row, text) for row, text in enumerate(whole.splitlines(), start=1)]
         mended = b""  # what the next line must be preceded by
@@ -130,6 +143,10 @@ def record_looks(
             mended = lines[-1].written() if torn else b"\n"
         earlier = {name: _earlier(lines, name) for name in digests}
         new = {name: digest for name, digest in digests.items() if digest not in earlier[name]}
+        if new and only_known:
+            raise InputError(
+                f"{path}: holds no such look at {', '.join(new)}; the evidence has changed: calibrate again"
+            )
         if new:
             if problem is not None:
                 raise InputError(_not_writable(path, problem))
@@ -182,24 +199,10 @@ def _open(path: Path) -> tuple[int, OSError | None]:
         raise InputError(_not_writable(path, error)) from error
 
 
-def _content(descriptor: int) -> bytes:
-    with os.fdopen(descriptor, "rb", closefd=False) as file:
-        file.seek(0)
-        return file.read()
-
-
 def _append(path: Path, descriptor: int, keep: int, text: bytes) -> None:
-    """Put `text` after the first `keep` bytes, on disk before this returns; all of it or none."""
     try:
-        os.ftruncate(descriptor, keep)
-        if os.write(descriptor, text) != len(text):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)
-        parent = os.open(path.parent, os.O_RDONLY)
-        os.fsync(parent)
-        os.close(parent)
+        append(path, descriptor, keep, text)
     except OSError as error:
-        os.ftruncate(descriptor, keep)
         raise InputError(_not_writable(path, error)) from error
 
 

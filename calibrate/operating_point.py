@@ -6,7 +6,7 @@ from typing import Literal
 from calibrate.bounds import interval
 from calibrate.ranks.ranked import RankedLabels
 
-Status = Literal["certified", "not_attainable"]
+Status = Literal["certified", "not_attainable", "waived", "switched_off"]
 Kind = Literal["precision", "recall", "capacity"]
 
 
@@ -23,6 +23,25 @@ class Look:
     number: int
     spent: float
     reuse: str | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Somebody's word for a threshold; see `calibrate.signing`.
+
+    Attributes:
+        by: who signed.
+        at: UTC time.
+        rationale: why, in their words.
+        waiver: why they take it without a promise; None where it has one.
+        line: SHA-256 of its line in the record.
+    """
+
+    by: str
+    at: str
+    rationale: str
+    waiver: str | None
+    line: str
 
 
 @dataclass(frozen=True)
@@ -58,12 +77,13 @@ class OperatingPoint:
     `target` is no certificate of its own excess; read it as a description and quote `target`.
 
     Attributes:
-        status: `certified` or `not_attainable`.
+        status: `certified` or `not_attainable`; once signed also `waived` (a threshold without a promise, as somebody
+            wanted it) or `switched_off`.
         kind: what `target` is about.
         target: target precision or recall in (0, 1); posts a day for kind `capacity`.
         confidence: 1 - delta; None for kind `capacity`, which is no statistical claim.
         threshold: flagged when score >= threshold, both in float32; exactly representable in float32. None
-            unless certified.
+            unless certified or waived.
         precision: share of violating posts among the flagged known labels; None if nothing is flagged.
         precision_lower_bound: one-sided Clopper-Pearson bound of it at the level of the walk that chose it
             (delta, or delta shared by the walks); pointwise.
@@ -85,6 +105,7 @@ class OperatingPoint:
             None without. Precision and its bound describe labels as they are: compare them with this.
         look: the use of the golden set that it comes from; None where no ledger is kept.
         prior_shift: how traffic changed since, where a recent sample estimated it.
+        signatures: who vouches for the threshold.
         method: how the threshold was found, in a phrase.
         assumptions: sentences; the guarantee is as good as they are.
         reason: why the answer is what it is, as a sentence.
@@ -113,6 +134,7 @@ class OperatingPoint:
     recall_above: float | None = None
     look: Look | None = None
     prior_shift: PriorShift | None = None
+    signatures: tuple[Signature, ...] = ()
 
     @property
     def target_precision(self) -> float | None:

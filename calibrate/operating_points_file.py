@@ -48,6 +48,16 @@ class LookRecord(Strict):
     reuse: str | None
 
 
+class SignatureRecord(Strict):
+    """Who vouches for a threshold; see `calibrate.operating_point.Signature` for the fields."""
+
+    by: str
+    at: str
+    rationale: str
+    waiver: str | None
+    line: str
+
+
 class PriorShiftRecord(Strict):
     """How traffic changed; see `calibrate.operating_point.PriorShift` for the fields."""
 
@@ -91,7 +101,7 @@ class BandRecord(Strict):
 
     action: str
     queue: str | None
-    status: Literal["certified", "not_attainable", "expired"]
+    status: Literal["certified", "not_attainable", "expired", "waived", "switched_off"]
     kind: Kind
     target: float
     confidence: float | None
@@ -116,6 +126,7 @@ class BandRecord(Strict):
     prior_shift: PriorShiftRecord | None = None
     slices: tuple[SliceRecord, ...] = ()
     daily_volume: DailyVolumeRecord | None = None
+    signatures: tuple[SignatureRecord, ...] = ()
 
     @classmethod
     def of(
@@ -136,8 +147,19 @@ class BandRecord(Strict):
 
     @model_validator(mode="after")
     def _threshold_only_if_certified(self) -> "BandRecord":
-        if (self.threshold is not None) != (self.status == "certified"):
-            raise ValueError(f"a threshold stands with status certified and no other, found {self.status}")
+        if (self.threshold is not None) != (self.status in ("certified", "waived")):
+            raise ValueError(f"a threshold stands with status certified or waived and no other, found {self.status}")
+        if self.status == "waived" and not all(signature.waiver for signature in self.signatures):
+            raise ValueError("a promise is waived by who signs, each with a reason")
+        if (
+            self.status == "certified"
+            and self.kind != "capacity"
+            and self.certified_range
+            and self.threshold is not None
+        ):
+            strictest, loosest = self.certified_range
+            if not loosest <= self.threshold <= strictest:
+                raise ValueError(f"certified from {loosest} to {strictest}, and the threshold is {self.threshold}")
         for threshold in (self.threshold, *(self.certified_range or ())):
             if threshold is not None and float(np.float32(threshold)) != threshold:
                 raise ValueError(f"a threshold must be a float32 number, found {threshold!r}")
@@ -205,6 +227,7 @@ class OperatingPointsFile(Strict):
         pilot_digest: content digest of the validation scores that planned the tests; None without validation.
         error_budget: how bands and slices share what may go wrong.
         traffic: what the volumes were counted on; None without.
+        signed_from: SHA-256 of the operating_points.json that `calibrate` wrote, where this one is signed.
     """
 
     format: Literal["setpoint/operating_points/v1"] = Field(default="setpoint/operating_points/v1", alias="schema")
@@ -213,6 +236,7 @@ class OperatingPointsFile(Strict):
     pilot_digest: str | None
     error_budget: ErrorBudgetRecord | None = None
     traffic: TrafficRecord | None = None
+    signed_from: str | None = None
     policies: tuple[PolicyRecord, ...]
 
 

@@ -1,11 +1,13 @@
 """What a calibration found, and the folder that it is written to."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from calibrate.inputs import CalibrationInputs, count_sharing_cluster
+from calibrate.operating_point import Signature
 from calibrate.operating_points_file import (
     BandRecord,
     CalibratorRecord,
@@ -23,6 +25,7 @@ from calibrate.report.evidence_facts import evidence_facts
 from calibrate.report.tables.files import write_csv
 from calibrate.report.write import ReportedPolicy, write_report
 from calibrate.traffic.file import Traffic
+from data.files import sha256_of_file
 from data.tables import write_parquet
 
 POINTS_FILE = "operating_points.json"
@@ -49,6 +52,29 @@ class Outcome:
         """Of the policies, in their order."""
         return [each.calibration for each in self.reported]
 
+    def signed(self, signatures: Mapping[tuple[str, int], tuple[Signature, ...]], signed_from: str) -> "Outcome":
+        """The same with who vouches for each band, by policy_id and place.
+
+        Args:
+            signatures: of bands that have any.
+            signed_from: SHA-256 of the operating_points.json as `calibrate` wrote it.
+        """
+        reported = []
+        for each in self.reported:
+            policy_id = each.calibration.policy.policy_id
+            bands = tuple(
+                replace(band, point=replace(band.point, signatures=signatures.get((policy_id, place), ())))
+                for place, band in enumerate(each.calibration.bands)
+            )
+            reported.append(replace(each, calibration=replace(each.calibration, bands=bands)))
+        content = self.content.model_copy(
+            update={
+                "policies": _policy_records([each.calibration for each in reported]),
+                "signed_from": signed_from,
+            }
+        )
+        return replace(self, reported=reported, content=content)
+
     def write(self, folder: Path, settings: Settings, *, review_seconds: float) -> None:
         """Write operating_points.json, the curves and the page.
 
@@ -66,7 +92,7 @@ class Outcome:
             folder / "report",
             self.reported,
             evidence.model_copy(update={"production": self.production}),
-            points=folder / POINTS_FILE,
+            points=self.content.signed_from or sha256_of_file(folder / POINTS_FILE),
             review_seconds=review_seconds,
         )
 
@@ -118,20 +144,22 @@ def _file_content(
             if traffic
             else None
         ),
-        policies=tuple(
-            PolicyRecord(
-                policy_id=calibration.policy.policy_id,
-                policy_version=calibration.policy.version,
-                calibrator=CalibratorRecord.of(
-                    calibration.calibrator,
-                    calibration.reliability.expected_calibration_error if calibration.reliability else None,
-                ),
-                bands=tuple(
-                    BandRecord.of(band.band, band.point, band.slices, band.volume) for band in calibration.bands
-                ),
-            )
-            for calibration in calibrations
-        ),
+        policies=_policy_records(calibrations),
+    )
+
+
+def _policy_records(calibrations: list[PolicyCalibration]) -> tuple[PolicyRecord, ...]:
+    return tuple(
+        PolicyRecord(
+            policy_id=calibration.policy.policy_id,
+            policy_version=calibration.policy.version,
+            calibrator=CalibratorRecord.of(
+                calibration.calibrator,
+                calibration.reliability.expected_calibration_error if calibration.reliability else None,
+            ),
+            bands=tuple(BandRecord.of(band.band, band.point, band.slices, band.volume) for band in calibration.bands),
+        )
+        for calibration in calibrations
     )
 
 

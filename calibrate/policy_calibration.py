@@ -109,22 +109,36 @@ def calibrate_policy(
         settings: error budget, corrections, slices, ledger.
     """
     calibrator = _calibrator(evidence, scale)
-    sliced: _Sliced | None = None
-    if evidence.slices is not None and settings.slices != "off":
-        counted = settings.corrections.applied(evidence.labels.astype(np.float64)).astype(np.float32)
-        draw = evidence.draw
-        sliced = {
-            rule.by: slice_labels(
-                evidence.scores, counted, evidence.slices[rule.by], draw.inclusion_prob, draw.clusters
-            )
-            for rule in policy.slices
-        }
+    sliced = _sliced(policy, evidence, settings)
     return PolicyCalibration(
         policy=policy,
         calibrator=calibrator,
         reliability=_reliability(evidence, calibrator, scale),
         bands=tuple(_calibrate_band(band, evidence, policy.slices, sliced, settings) for band in policy.bands),
     )
+
+
+def slices_at(
+    threshold: float,
+    tests: tuple[tuple[SliceTest, ...], ...],
+    policy: Policy,
+    evidence: Evidence,
+    settings: Settings,
+) -> tuple[SliceResult, ...]:
+    """What a band's slice tests say at another threshold than its own."""
+    sliced = _sliced(policy, evidence, settings) if tests else None
+    return _parts_of(threshold, tests, sliced, settings) if sliced else ()
+
+
+def _sliced(policy: Policy, evidence: Evidence, settings: Settings) -> _Sliced | None:
+    if evidence.slices is None or settings.slices == "off":
+        return None
+    counted = settings.corrections.applied(evidence.labels.astype(np.float64)).astype(np.float32)
+    draw = evidence.draw
+    return {
+        rule.by: slice_labels(evidence.scores, counted, evidence.slices[rule.by], draw.inclusion_prob, draw.clusters)
+        for rule in policy.slices
+    }
 
 
 def _calibrator(evidence: Evidence, scale: str) -> Calibrator:
@@ -179,7 +193,7 @@ def _calibrate_band(
             clusters=evidence.draw.clusters,
         )
     tests = _tests_of(point, rules, sliced, settings, delta) if point.kind == "precision" and sliced else ()
-    parts = _parts_of(point, tests, sliced, settings) if tests and sliced else ()
+    parts = _parts_of(point.threshold, tests, sliced, settings) if tests and sliced else ()
     point = evidence.draw.described(point, evidence.scores, evidence.labels)
     if settings.n_claims > 1:
         shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
@@ -267,11 +281,11 @@ def _tests_corrected(
 
 
 def _parts_of(
-    point: OperatingPoint, tests: tuple[tuple[SliceTest, ...], ...], sliced: _Sliced, settings: Settings
+    threshold: float | None, tests: tuple[tuple[SliceTest, ...], ...], sliced: _Sliced, settings: Settings
 ) -> tuple[SliceResult, ...]:
-    """What all tests say at the point's threshold."""
-    if point.threshold is None:
+    """What all tests say at the threshold."""
+    if threshold is None:
         return ()
     own = settings.slices == "own"
-    each = [at_threshold(examined, sliced, point.threshold, own_thresholds=own) for examined in tests]
+    each = [at_threshold(examined, sliced, threshold, own_thresholds=own) for examined in tests]
     return tuple(whatever_holds(parts) for parts in zip(*each, strict=True))

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from calibrate.certification import Certification
 from calibrate.corrections import Corrections, Unresolved
 from calibrate.draw import check_drawn_alike
 from calibrate.evidence import evidence_of
-from calibrate.gate_file import GATE_FILE, PRECISIONS
 from calibrate.inputs import CalibrationInputs, check_unexpired, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
 from calibrate.operating_points_file import ErrorBudgetRecord
@@ -29,11 +29,14 @@ from calibrate.report.live.numbers import policy_numbers
 from calibrate.report.live.slices import slice_columns
 from calibrate.report.summary import summary_of
 from calibrate.report.write import ReportedPolicy
+from calibrate.signing.again import Again, Moves
+from calibrate.signing.made_from import write_made_from
+from calibrate.signing.moved import described, moved
 from calibrate.slices import rows_by_value
 from calibrate.traffic.file import Traffic
 from calibrate.traffic.policies import open_matching_traffic, with_traffic
 from data.errors import InputError
-from data.files import TEMPORARY_PREFIX, atomic_folder, write_json
+from data.files import TEMPORARY_PREFIX, atomic_folder
 from data.labels import agreements_of
 from data.policy import Identifier
 from data.summary import Summary
@@ -106,7 +109,55 @@ def calibrate(
     Raises:
         InputError: a file is wrong, or the files do not belong together.
     """
+    arguments = {name: value for name, value in locals().items() if name not in ("out", "today")}
     _check_replaceable(Path(out))
+    found = certify(**arguments, today=today or date.today(), out=Path(out))
+    with atomic_folder(out) as folder:
+        found.write(folder)
+        write_made_from(folder, arguments, out=Path(out))
+    written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
+    summary = summary_of(found.outcome.content, found.outcome.calibrations, written=written)
+    compared = production_lines(found.production, found.outcome.reported) if found.production else []
+    return replace(summary, lines=[*summary.lines, *compared, *(found.gate.lines() if found.gate else [])])
+
+
+def certify(
+    *,
+    scores: Path,
+    golden: Path,
+    policies: Path,
+    validation: Path | None,
+    validation_scores: Path | None,
+    error_budget: Literal["each", "all"],
+    slices: Literal["off", "test", "own"],
+    label_false_positive_rate: float,
+    label_false_negative_rate: float,
+    prior_odds_ratio: float,
+    unresolved: Unresolved,
+    recent: Path | None,
+    auditor: Literal["off", "llm"],
+    reuse: str | None,
+    traffic: Path | None,
+    review_seconds: float,
+    precisions: dict[Identifier, Path] | None,
+    most_flips: float,
+    margin: float,
+    production: ProductionFiles | None,
+    candidates: dict[Identifier, ProductionFiles] | None,
+    today: date,
+    out: Path | None = None,
+    again: Again | None = None,
+) -> Certification:
+    """What `calibrate` finds, with nothing written but its look.
+
+    Args:
+        out: folder that will be written, of which a look is taken only if it can be; None writes none.
+        again: a calibration to make again, for which no look is taken; its moves are described, not certified.
+        **arguments: the others are those of `calibrate`.
+
+    Raises:
+        InputError: a file is wrong, or the files do not belong together.
+    """
     if not 0 < review_seconds <= 3600:
         raise InputError(f"review_seconds = {review_seconds!r}: expected more than 0 seconds and at most 3600")
     inputs = read_inputs(
@@ -146,22 +197,16 @@ def calibrate(
     beside = {
         name: read_production(files, inputs, key=f"candidates.{name}") for name, files in (candidates or {}).items()
     }
-    _check_writable(Path(out))
-    looks = look_numbers(inputs, settings, lower)
+    if again is not None:
+        again.check_inputs(inputs, counted)
+    if out is not None:
+        _check_writable(out)
+    looks = look_numbers(inputs, settings, lower, only_known=again is not None)
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    outcome = _certified(inputs, settings, looks, budget, counted, serving, beside)
+    outcome = _certified(inputs, settings, looks, budget, counted, again.moves if again else {}, serving, beside)
     outcomes = {name: _certified(each, settings, looks, budget, None) for name, each in lower.items()}
     gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
-    with atomic_folder(out) as folder:
-        outcome.write(folder, settings, review_seconds=review_seconds)
-        for name, each in outcomes.items():
-            each.write(folder / PRECISIONS / name, settings, review_seconds=review_seconds)
-        if gate:
-            write_json(folder / GATE_FILE, gate.model_dump(mode="json", by_alias=True))
-    written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
-    summary = summary_of(outcome.content, outcome.calibrations, written=written)
-    compared = production_lines(serving, outcome.reported) if serving else []
-    return replace(summary, lines=[*summary.lines, *compared, *(gate.lines() if gate else [])])
+    return Certification(outcome, outcomes, gate, settings, review_seconds, serving)
 
 
 def _certified(
@@ -170,6 +215,7 @@ def _certified(
     looks: Mapping[str, int],
     budget: ErrorBudgetRecord,
     traffic: Traffic | None,
+    moves: Moves | None = None,
     production: Production | None = None,
     candidates: Mapping[str, Production] = MappingProxyType({}),
 ) -> Outcome:
@@ -190,7 +236,9 @@ def _certified(
         counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
         if counted:
             calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
+        calibration = moved(calibration, evidence, settings, moves or {}, counted)
         numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
+        calibration = described(calibration, evidence, moves or {}, numbers)
         against = None
         if production:
             against = policy_against(production, calibration, evidence, numbers.cuts, words, candidates)

@@ -18,6 +18,7 @@ WRITTEN_BY = {  # names in a workspace, the telling ones first: whoever misses a
     "scores.parquet": "score",
     "traffic.parquet": "traffic",
     "calibration": "calibrate",
+    "signed": "sign",
     "split": "split",
     "golden": "golden",
     "model": "export",

@@ -17,7 +17,7 @@ from calibrate.report.schema import PageFacts
 from calibrate.report.text import all_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base", "lists", "policy", "board", "slices", "production", "choice", "print")
+STYLES = ("base", "lists", "policy", "board", "slices", "production", "signed", "choice", "print")
 SCRIPTS = (
     "words",
     "format",
@@ -40,6 +40,7 @@ SCRIPTS = (
     "candidates",
     "production",
     "evidence",
+    "signed",
     "choice",
     "policy",
     "overview",

@@ -20,6 +20,7 @@ from calibrate.report.schema import (
     TrafficFacts,
 )
 from calibrate.report.text import shown_text
+from calibrate.signing.needed import signatures_missing
 from data.policy import Rule
 
 MOST_RULES = 60
@@ -152,8 +153,10 @@ def _rules(rules: list[Rule]) -> list[Rule]:
 
 
 def _band(band: BandCalibration, place: int, has_ribbon: bool) -> BandFacts:
+    record = BandRecord.of(band.band, band.point)
     return BandFacts(
-        record=BandRecord.of(band.band, band.point),
+        record=record,
+        signatures_missing=signatures_missing(record),
         how=how_found(band.point.method),
         title=shown_text(band.title, 120),
         bounds=place,

@@ -43,9 +43,13 @@ class SliceFacts(Strict):
 
 
 class BandFacts(Strict):
-    """A band: its record without slices, how it was found, its place among the packed bounds, posts a day."""
+    """A band: its record without slices, how it was found, its place among the packed bounds, posts a day.
+
+    `signatures_missing` says how many names it lacks, once anybody has signed.
+    """
 
     record: BandRecord
+    signatures_missing: int
     how: How | None
     title: str
     bounds: int

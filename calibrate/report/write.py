@@ -14,7 +14,7 @@ from calibrate.report.schema import EvidenceFacts, PageFacts
 from calibrate.report.tables.files import write_tables
 from calibrate.report.tables.frames import tables_of
 from calibrate.report.tables.production import flips_frame, production_frame
-from data.files import atomic_file, sha256_of_file
+from data.files import atomic_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def write_report(
     policies: Sequence[ReportedPolicy],
     evidence: EvidenceFacts,
     *,
-    points: Path,
+    points: str,
     review_seconds: float,
 ) -> None:
     """Write index.html and the tables.
@@ -50,7 +50,7 @@ def write_report(
         folder: to write to.
         policies: in the order of the page.
         evidence: that they share.
-        points: the operating_points.json that the page belongs to: choices made on the page carry its digest.
+        points: SHA-256 of the operating_points.json as `calibrate` wrote it, which choices made on the page carry.
         review_seconds: that one review takes.
     """
     pages = [
@@ -58,7 +58,7 @@ def write_report(
         for each in policies
     ]
     facts = PageFacts(
-        calibration=sha256_of_file(points),
+        calibration=points,
         review_seconds=review_seconds,
         evidence=evidence,
         policies=[page.facts for page in pages],

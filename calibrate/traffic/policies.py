@@ -54,8 +54,6 @@ def with_traffic(
         traffic: its histograms.
         metadata: of the traffic.
     """
-    declared = {rule.by for rule in calibration.policy.slices}
-    slices = {key: counts for key, counts in traffic.slices.items() if key[0] in declared}
     bands: list[BandCalibration] = []
     for band in calibration.bands:
         point = band.point
@@ -71,10 +69,24 @@ def with_traffic(
                 scale=metadata.scale,
             )
             point = draw.described(point, scores, labels)
-        part = parts_of([*before, (band.title, point.threshold)])[-1]
-        volume = _volume(part, PolicyTraffic(traffic.counts, slices), metadata)
-        bands.append(replace(band, point=point, volume=volume))
-    return replace(calibration, bands=tuple(bands))
+        bands.append(replace(band, point=point))
+    return with_volumes(replace(calibration, bands=tuple(bands)), traffic, metadata)
+
+
+def with_volumes(
+    calibration: PolicyCalibration, traffic: PolicyTraffic, metadata: TrafficMetadata
+) -> PolicyCalibration:
+    """Give every band that is on the posts a day in its own part, thresholds as they are."""
+    declared = {rule.by for rule in calibration.policy.slices}
+    slices = {key: counts for key, counts in traffic.slices.items() if key[0] in declared}
+    counted = PolicyTraffic(traffic.counts, slices)
+    return replace(
+        calibration,
+        bands=tuple(
+            replace(band, volume=_volume(part, counted, metadata))
+            for band, part in zip(calibration.bands, calibration.parts, strict=True)
+        ),
+    )
 
 
 def _volume(part: BandPart, traffic: PolicyTraffic, metadata: TrafficMetadata) -> DailyVolume | None:

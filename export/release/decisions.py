@@ -19,6 +19,7 @@ from calibrate.operating_points_file import (
     PolicyRecord,
     ScoresRecord,
 )
+from calibrate.signing.needed import names_of
 from data.errors import InputError
 from data.files import read_json
 from data.policy import Identifier, Modality, Policy, Strict, findings_of
@@ -37,7 +38,7 @@ class ServedPolicy(Strict):
 
     Attributes:
         evidence: which parts of an item the policy is about.
-        approver: who signed its operating points; None if nobody did.
+        approver: who signed its operating points, each name once; None if nobody did.
     """
 
     policy_id: str
@@ -73,6 +74,7 @@ class ServedPolicies(Strict):
             the logits by the calibrators that stand here.
         precisions: what further precisions decide, by their names: models of their own, each with its certificates.
             Their bands are the same columns.
+        unsigned: why it was sealed without signatures that its operating points need, in somebody's words.
     """
 
     format: Literal["setpoint/policies/v1"] = Field(default="setpoint/policies/v1", alias="schema")
@@ -83,6 +85,7 @@ class ServedPolicies(Strict):
     pack: Identifier | None = None
     packs: tuple[ServedPack, ...] = ()
     precisions: dict[Identifier, "ServedPolicies"] = Field(default_factory=dict)
+    unsigned: str | None = None
 
     @model_validator(mode="after")
     def _numbered(self) -> "ServedPolicies":
@@ -127,7 +130,7 @@ class ServedPolicies(Strict):
 
     def content(self) -> dict[str, Any]:
         """As JSON values; of packs and precisions nothing is said where there is one alone."""
-        left_out = {name for name in ("pack", "packs") if not getattr(self, name)}
+        left_out = {name for name in ("pack", "packs", "unsigned") if not getattr(self, name)}
         content = self.model_dump(mode="json", by_alias=True, exclude={*left_out, "precisions"})
         lower = {name: each.content() for name, each in self.precisions.items()}
         return {**content, "precisions": lower} if lower else content
@@ -182,6 +185,7 @@ def _served_policy(record: PolicyRecord, policy: Policy, column: int, index: int
         output_index=column,
         evidence=policy.evidence,
         calibrator=in_float32(record.calibrator),
+        approver=", ".join(names_of(record.bands)) or None,
         bands=tuple(ServedBand(**band.model_dump(), index=index + place) for place, band in enumerate(record.bands)),
     )
 

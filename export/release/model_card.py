@@ -9,6 +9,7 @@ from calibrate.gate_file import GateFile
 from calibrate.report.shown import percent, recall_seen
 from data.policy import Policy
 from export.model_folder import ModelFolder
+from export.release.approval import approval_section, approval_sentence
 from export.release.decisions import ServedBand, ServedPack, ServedPolicies, ServedPolicy
 
 LOCAL = ("package:", "folder:")
@@ -63,7 +64,8 @@ def model_card(
                 "A band without a threshold never flags. *Precision* and *recall* are those measured on the golden "
                 "set; what is certified is the target, at the confidence beside it, under the assumptions in "
                 "`reports/decisions/operating_points.json`. A target of posts a day speaks of their number, not of "
-                "precision. No one has signed these operating points.",
+                "precision. " + approval_sentence(served),
+                *approval_section(served),
                 "## Slices\n\n" + _of_each_pack(served, _slices),
                 "## Evidence\n\n" + _of_each_pack(served, _evidence),
                 *(["## Precisions\n\n" + _precisions(gates)] if gates else []),

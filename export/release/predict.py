@@ -120,6 +120,8 @@ def _table(predictions: Sequence[PolicyPrediction]) -> Iterator[str]:
         for band in prediction.bands:
             title = f"{band.action} ({band.queue})" if band.queue else band.action
             status = f"from {band.threshold:.3f}" if band.threshold is not None else band.status.replace("_", " ")
+            if band.status == "waived":
+                status += ", no promise"
             rows.append((f"  {title}", "", status, "flagged" if band.flagged else "-"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:

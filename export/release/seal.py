@@ -9,11 +9,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from calibrate.signing.needed import LONGEST_TEXT, checked_text
 from data.errors import InputError
 from data.files import TEMPORARY_PREFIX, atomic_folder
 from data.policy import Identifier, Strict
 from data.summary import Summary
 from export.model_folder import FP32, read_model_folder
+from export.release.approval import approval_lines
 from export.release.chain import chain_words, refuse_unverified
 from export.release.decisions import ServedPolicies, read_served_policies
 from export.release.manifest import MANIFEST, Manifest, differences, make_manifest, read_manifest
@@ -53,6 +55,7 @@ def seal(
     license: str | None = None,
     sign_key: str | None = None,
     precisions: list[str] | None = None,
+    unsigned: str | None = None,
 ) -> Summary:
     """Put model, thresholds and evidence into `releases/ID/`, whole or not at all.
 
@@ -60,7 +63,7 @@ def seal(
 
     Args:
         model: folder that `export` wrote.
-        calibration: folder that `calibrate` wrote, on scores of that model in ONNX Runtime.
+        calibration: folder that `sign` wrote, of a calibration on scores of that model in ONNX Runtime.
         golden: the golden set that it was certified on.
         policies: folder of the policy files that it was certified for.
         releases: folder to put the release into.
@@ -74,10 +77,14 @@ def seal(
         sign_key: what to sign with, as `export.trust.signature.sign_folder` takes it; None leaves it unsigned.
         precisions: fp32, and others of the model that passed the gate of `calibrate precisions=`; None for all that
             did.
+        unsigned: why operating points go without the signatures that they need, in words, which the release repeats;
+            then calibrations as `calibrate` wrote them are taken, too. None refuses them.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together.
     """
+    if unsigned is not None:
+        unsigned = checked_text("unsigned", unsigned, longest=LONGEST_TEXT)
     if parent is not None:
         refuse_unverified(parent, verify(release=parent, trust=trust, tensorrt=False))
         model = parent
@@ -85,7 +92,11 @@ def seal(
     folder_of_model = read_model_folder(model)
     graphs = {FP32: served_graph(folder_of_model, FP32)}
     inputs = {
-        name: read_sealing_inputs(model=folder_of_model, **_folders(pack, golden=golden, policies=policies))
+        name: read_sealing_inputs(
+            model=folder_of_model,
+            **_folders(pack, golden=golden, policies=policies),
+            unsigned=unsigned is not None,
+        )
         for name, pack in named_packs.items()
     }
     held = _held(inputs, precisions)
@@ -95,7 +106,7 @@ def seal(
         try:
             staging = temporary / "content"
             staging.mkdir()
-            served = write_content(staging, inputs, graphs, replay=replay, license=license)
+            served = write_content(staging, inputs, graphs, replay=replay, license=license, unsigned=unsigned)
             manifest = make_manifest(
                 staging,
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -204,6 +215,7 @@ def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str
         *([f"packs {', '.join(str(pack.name) for pack in served.all_packs())}"] if served.pack else []),
         f"{len(served.policies)} policies, {certified} of {len(promised)} bands certified{by_capacity}; "
         "a band without a threshold never flags",
+        *approval_lines(served),
         *([f"precisions {', '.join(served.by_precision())}"] if served.precisions else []),
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
         f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",

@@ -9,6 +9,7 @@ import onnx
 
 from calibrate.gate_file import GATE_FILE, PRECISIONS, GateFile, read_gate
 from calibrate.operating_points_file import OperatingPointsFile, load_operating_points
+from calibrate.signing.needed import lacking
 from data.errors import Finding, InputError
 from data.files import existing_file, existing_folder
 from data.golden import GoldenSet, load_golden
@@ -70,8 +71,17 @@ def served_graph(model: ModelFolder, precision: str) -> onnx.ModelProto:
     return graph
 
 
-def read_sealing_inputs(*, model: ModelFolder, calibration: Path, golden: Path, policies: Path) -> SealingInputs:
+def read_sealing_inputs(
+    *, model: ModelFolder, calibration: Path, golden: Path, policies: Path, unsigned: bool = False
+) -> SealingInputs:
     """Read calibration, golden set and policies, and hold them against the model.
+
+    Args:
+        model: what `export` wrote.
+        calibration: that `calibrate` or `sign` wrote.
+        golden: the golden set.
+        policies: folder of them.
+        unsigned: take operating points that lack signatures.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together: with all reasons.
@@ -102,6 +112,7 @@ def read_sealing_inputs(*, model: ModelFolder, calibration: Path, golden: Path, 
             *_other_model(inputs, precision),
             *_other_golden_set(inputs, precision),
             *_other_policies(inputs, precision, policies),
+            *([] if unsigned else _unsigned(inputs, precision)),
         ]
     if findings:
         raise InputError(findings)
@@ -154,6 +165,19 @@ def _other_golden_set(inputs: SealingInputs, precision: str) -> Iterator[Finding
             if band.status == "expired":
                 field = f"policies.{place}.bands.{number}.status"
                 yield Finding(file, "this operating point has expired; calibrate again", None, field, band.status)
+
+
+def _unsigned(inputs: SealingInputs, precision: str) -> Iterator[Finding]:
+    """Somebody answers for every threshold; two do where posts are taken away."""
+    file = inputs.certificate(precision) / POINTS
+    for policy_id, band, missing in lacking(inputs.certified[precision]):
+        names = " and ".join(each.by for each in band.signatures)
+        problem = (
+            f"{band.action} of {policy_id} {'is signed by ' + names + ' alone' if names else 'is not signed'}: "
+            f"{missing} more, by `setpoint sign`, whose folder `seal` takes as calibration=; or say why it goes "
+            'unsigned, which the release repeats: unsigned="…"'
+        )
+        yield Finding(file, problem, None, f"policies.{policy_id}")
 
 
 def _other_policies(inputs: SealingInputs, precision: str, folder: Path) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from pydantic import Field
 from calibrate.looks import described_looks
 from data.files import existing_folder
 from data.summary import Summary
+from export.release.approval import approval_lines
 from export.release.bundle import bundle_predict
 from export.release.chain import chain_words
 from export.release.content import content_reasons, guarded
@@ -88,6 +89,7 @@ def verify(
             f"{len(manifest.files)} files as sealed; graph, policies.json and operating points agree",
             f"{len(read_replay(folder / 'golden').item_ids)} golden items give the same flags",
             signed_by(folder, root),
+            *(_printable(line) for line in approval_lines(served)),
             *chain_words(folder, manifest),
             *([f"precisions {', '.join(served.by_precision())}"] if served.precisions else []),
             *([f"certified at {described_looks(looks)} at the golden set's labels"] if looks else []),

@@ -11,6 +11,7 @@ from data.errors import InputError
 from data.files import atomic_file, sha256_of_file, write_json
 from export.graph.decision_head import write_decision
 from export.model_folder import FP32, ModelRecord, onnx_name
+from export.release.approval import lacks_signatures
 from export.release.bundle import bundle_predict
 from export.release.decisions import ServedPolicies, reports_of, served_policies
 from export.release.model_card import model_card
@@ -24,7 +25,13 @@ Packs = Mapping[str | None, SealingInputs]
 
 
 def write_content(
-    folder: Path, packs: Packs, graphs: Mapping[str, onnx.ModelProto], *, replay: int, license: str | None
+    folder: Path,
+    packs: Packs,
+    graphs: Mapping[str, onnx.ModelProto],
+    *,
+    replay: int,
+    license: str | None,
+    unsigned: str | None = None,
 ) -> ServedPolicies:
     """Write all files of a release but its manifest; returns the content of its policies.json.
 
@@ -34,6 +41,7 @@ def write_content(
         graphs: the models by precision, fp32 first; each is certified in every pack.
         replay: golden items whose inputs and outputs it carries.
         license: SPDX expression, None where nobody said.
+        unsigned: why operating points go without the signatures that they need.
 
     Raises:
         InputError: a file is missing or wrong.
@@ -42,6 +50,8 @@ def write_content(
     model = inputs.model
     precisions = list(graphs)
     served = _served(packs, precisions)
+    if unsigned is not None and lacks_signatures(served):
+        served = served.model_copy(update={"unsigned": unsigned})
     for precision, decided in served.by_precision().items():
         graph = write_decision(graphs[precision], decided.decision())
         with atomic_file(folder / onnx_name(precision)) as file:

@@ -3,6 +3,7 @@
 import numpy as np
 import yaml
 from changed_releases import verified
+from sealing import signature
 
 from data.files import read_json, write_json
 
@@ -17,7 +18,13 @@ def test_a_release_with_a_band_by_capacity(parts) -> None:
     content = read_json(path)
     content["traffic"] = {"digest": "7" * 64, "days": 7.0, "sampled_share": 0.5, "n_posts": 1000}
     content["policies"][1]["bands"][0].update(
-        status="certified", kind="capacity", target=40.0, confidence=None, threshold=0.25, daily_volume=VOLUME
+        status="certified",
+        kind="capacity",
+        target=40.0,
+        confidence=None,
+        threshold=0.25,
+        daily_volume=VOLUME,
+        signatures=[signature("Ada Lovelace")],
     )
     write_json(path, content)
     release = parts.seal().written[0]

@@ -3,149 +3,28 @@
 import shutil
 import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
-import polars as pl
 import pytest
 from changed_releases import change_json, reasons, resealed, verified
-from onnx import numpy_helper
-from sealing import parity, write_policies
+from two_precisions import Project
 
 from calibrate.gate_file import read_gate
 from calibrate.operating_points_file import load_operating_points
-from calibrate.run import calibrate
-from data.annotations import read_annotations
 from data.errors import InputError
-from data.files import read_json, sha256_of_file, write_json
-from data.golden import GoldenDescription, freeze_golden
-from data.items import read_items
-from data.media import load_frames
-from data.policy import load_policies
+from data.files import read_json
 from data.scores import read_scores
 from export.bench.run import bench
-from export.graph.decision_head import append_decision_head, load_onnx, model_digest, read_decision
-from export.graph.onnx_export import save_onnx
-from export.model_folder import read_model_folder
-from export.precision.int8 import quantised
+from export.graph.decision_head import load_onnx, model_digest, read_decision
 from export.release.bundle import bundle_predict
 from export.release.decisions import read_served_policies
 from export.release.replay import read_exchange, read_replay
-from export.release.seal import Pack, seal
-from export.scoring.batch import Batch
-from export.scoring.run import score
+from export.release.seal import Pack
 from export.scoring.runtimes import OnnxRuntime
 from export.serving.model import load_model
 
-GRAPH = """
-<ir_version: 10, opset_import: ["" : 20]>
-setpoint (
-  uint8[batch, frames, 3, 8, 8] frames, bool[batch, frames] frame_mask, float[batch, frames] frame_times,
-  int64[batch, tokens] token_ids, bool[batch, tokens] token_mask
-) => (float[batch, 2] logits)
-<int64[4] flat = {-1, 3, 8, 8}, int64[2] inner = {2, 3}, float low = {0.0}, float high = {60.0},
- int64[1] last = {1}>
-{
-  [cast] pixels = Cast <to = 1> (frames)
-  [sum] shown = ReduceMean <keepdims = 0> (pixels, last)
-  [fold] image = Reshape (shown, flat)
-  [first] a = Conv <kernel_shape = [3, 3]> (image, w1)
-  [clip] b = Clip (a, low, high)
-  [second] c = Conv <kernel_shape = [1, 1]> (b, w2)
-  [mean] pooled = ReduceMean <keepdims = 0> (c, inner)
-  [head] logits = MatMul (pooled, w3)
-}
-"""
-POSTS = 300
 INT8 = "reports/precisions/int8/operating_points.json"
-
-
-@dataclass(frozen=True)
-class Project:
-    """Model, posts, scores in both precisions, policies and a golden set, as folders of `root`."""
-
-    root: Path
-
-    def calibrate(self, *, most_flips: float = 0.02) -> None:
-        out = self.root / "calibration"
-        files = {"scores": self.root / "scores" / "scores.parquet", "golden": self.root / "golden"}
-        lower = {"int8": self.root / "scores_int8" / "scores.parquet"}
-        calibrate(**files, policies=self.root / "policies", out=out, precisions=lower, most_flips=most_flips)
-
-    def seal(self, **keys: Any) -> Any:
-        names = ("model", "calibration", "golden", "policies", "releases")
-        return seal(**{name: self.root / name for name in names}, **{"replay": 6, **keys})
-
-
-def graph() -> onnx.ModelProto:
-    model = onnx.parser.parse_model(GRAPH)
-    random = np.random.default_rng(0)
-    for name, shape, scale in (("w1", (4, 3, 3, 3), 0.01), ("w2", (4, 4, 1, 1), 0.5), ("w3", (4, 2), 1.0)):
-        weights = random.normal(0.5 * scale, scale, shape).astype(np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(weights, name))
-    return append_decision_head(model, 2)
-
-
-def write_models(folder: Path, items: Path) -> None:
-    preprocessing = read_model_folder(folder).preprocessing
-    media = pl.read_parquet(items)["media"].to_list()[:64]
-    batches = [
-        Batch(
-            frames.frames[None],
-            np.ones((1, len(frames.frames)), bool),
-            np.zeros((1, len(frames.frames)), np.float32),
-            np.zeros((1, 1), np.int64),
-            np.zeros((1, 1), bool),
-        )
-        for names in media
-        for frames in [load_frames([str(items.parent / name) for name in names], "photo", preprocessing)]
-    ]
-    fp32 = graph()
-    entries = {}
-    for name, model in (("fp32", fp32), ("int8", quantised(fp32, batches, "int8"))):
-        file = f"onnx/{name}/model.onnx"
-        save_onnx(model, folder / file)
-        entries[name] = {"file": file, "sha256": sha256_of_file(folder / file), "model_digest": model_digest(model)}
-    change_json(folder, "model.json", "precisions", value=entries)
-    change_json(folder, "model.json", "model_digest", value=entries["fp32"]["model_digest"])
-    for name in ("parity", "parity-int8"):
-        write_json(folder / "reports" / f"{name}.json", parity())
-
-
-@pytest.fixture(scope="module")
-def untouched_project(hand_made_model: Path, write_posts, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(hand_made_model, root / "model")
-    posts = write_posts(root / "posts", POSTS)
-    write_models(root / "model", posts)
-    for precision, out in (("fp32", "scores"), ("int8", "scores_int8")):
-        score(model=root / "model", items=posts, out=root / out, precision=precision, tune="off")
-    write_policies(root)
-    policies, items = load_policies(root / "policies"), read_items(posts)
-    scores = read_scores(root / "scores" / "scores.parquet", ["fire", "scam"])
-    violating = {"fire": scores.values[:, 0] > np.median(scores.values[:, 0]), "scam": np.arange(POSTS) % 3 == 0}
-    pl.DataFrame(
-        {
-            "item_id": item_id,
-            "policy_id": policy.policy_id,
-            "policy_version": policy.version,
-            "annotator_id": "a",
-            "source": "human",
-            "value": "violating" if violating[policy.policy_id][row] else "not_violating",
-            "round": "adjudication",
-        }
-        for row, item_id in enumerate(scores.item_ids)
-        for policy in policies
-    ).write_parquet(root / "annotations.parquet")
-    checked = read_annotations(root / "annotations.parquet", items, policies)
-    description = GoldenDescription(name="mini", version="1", design="simple_random", population="posts of a test")
-    sampled = items.with_columns(inclusion_prob=pl.lit(0.1))
-    freeze_golden(root / "golden", sampled, checked, policies, description)
-    Project(root).calibrate()
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -153,12 +32,6 @@ def untouched_both(untouched_project: Path, tmp_path_factory) -> Path:
     releases = tmp_path_factory.mktemp("both") / "releases"
     folder: Path = Project(untouched_project).seal().written[0]
     return Path(shutil.copytree(folder, releases / folder.name))
-
-
-@pytest.fixture
-def project(untouched_project: Path, tmp_path: Path) -> Project:
-    """A copy that a test may change."""
-    return Project(shutil.copytree(untouched_project, tmp_path / "project"))
 
 
 @pytest.fixture
@@ -256,7 +129,7 @@ def test_a_certificate_of_another_int8_model_is_refused(project: Project) -> Non
         (
             "policies.json",
             ("precisions", "int8", "policies", 0, "bands", 0, "threshold"),
-            0.25,
+            -25.0,
             "onnx/int8/model.onnx: setpoint.thresholds is not what",
         ),
         ("policies.json", ("precisions", "int8", "policies", 0, "bands", 0, "action"), "other", "has other packs"),

@@ -65,7 +65,7 @@ def test_the_graph_holds_the_thresholds_in_the_order_of_policies_json(release: P
     bands = [band for policy in served["policies"] for band in policy["bands"]]
     assert [band["threshold"] for band in bands] == [float(np.float32(2.1)), 0.5, None]
     assert [band["index"] for band in bands] == [0, 1, 2]
-    assert [policy["approver"] for policy in served["policies"]] == [None, None]
+    assert [policy["approver"] for policy in served["policies"]] == ["Ada Lovelace, Grace Hopper", None]
 
 
 def test_golden_inputs_replay_in_plain_onnxruntime(release: Path) -> None:

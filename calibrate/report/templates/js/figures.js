@@ -37,7 +37,7 @@ function figureList(policy, band) {
     return { ...parts, node: element("div", { class: `figure ${name.split(".")[0]}` }, element("dt", {}, words(`figure.${name}`)), parts.value, parts.note), show: value, explain: note };
   });
   const list = element("dl", { class: "figures" }, cells.map((cell) => cell.node));
-  const lack = record.status === "certified" ? null : lacking(record);
+  const lack = record.certified_range !== null || record.threshold !== null ? null : lacking(record);
   return {
     node: element("div", {}, list, lack),
     update(figures) {

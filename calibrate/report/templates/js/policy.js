@@ -24,7 +24,7 @@ function policyView(policyPlace, bandPlace, numbers) {
     tabs.node,
     element(
       "div", { class: "panel", id: "panel", role: "tabpanel", "aria-labelledby": `tab-${bandPlace}` },
-      element("div", { class: "words" }, state, sentence, moved, spoken),
+      element("div", { class: "words" }, state, sentence, moved, signedBy(band), spoken),
       element(
         "div", { class: "board" },
         element("div", { class: "drawings" }, drawing?.node ?? element("p", { class: "soft" }, words("curve.none")), drawing ? legend(policy, band, bandPlace) : null, handle?.node, handle ? scoreLegend(policy) : null),

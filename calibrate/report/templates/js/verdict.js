@@ -5,12 +5,13 @@
 function standing(band, threshold, dailyVolume) {
   const record = band.record;
   if (record.kind === "capacity") {
-    if (threshold === null) return record.status === "certified" ? "off" : dailyVolume === undefined ? "waits" : "unattained";
+    if (threshold === null) return record.certified_range !== null ? "off" : dailyVolume === undefined ? "waits" : "unattained";
     if (!dailyVolume) return "unproven";
     return dailyVolume.high <= record.target ? "fits" : "over";
   }
-  if (threshold === null) return record.status === "certified" ? "off" : "unattained";
-  if (record.status !== "certified") return "unproven";
+  // A band that was signed may be waived or switched off; what was certified is its range.
+  if (threshold === null) return record.certified_range !== null ? "off" : "unattained";
+  if (record.certified_range === null) return "unproven";
   const [strictest, loosest] = record.certified_range;
   if (threshold < loosest) return "looser";
   return threshold > strictest ? "stricter" : "certified";

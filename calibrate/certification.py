@@ -1,0 +1,40 @@
+"""What one run of `calibrate` found, in all precisions, before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibrate.gate_file import GATE_FILE, PRECISIONS, GateFile
+from calibrate.outcome import Outcome
+from calibrate.policy_calibration import Settings
+from calibrate.production.files import Production
+from data.files import write_json
+
+
+@dataclass(frozen=True)
+class Certification:
+    """All that a calibration's folder holds.
+
+    Attributes:
+        outcome: on `scores`.
+        precisions: on those of other precisions, by name.
+        gate: what came of comparing them; None without.
+        settings: how the bands were tested.
+        review_seconds: that one review takes.
+        production: what serves today; None where nothing was compared.
+    """
+
+    outcome: Outcome
+    precisions: Mapping[str, Outcome]
+    gate: GateFile | None
+    settings: Settings
+    review_seconds: float
+    production: Production | None
+
+    def write(self, folder: Path) -> None:
+        """Write operating points, curves and pages into a folder."""
+        self.outcome.write(folder, self.settings, review_seconds=self.review_seconds)
+        for name, each in self.precisions.items():
+            each.write(folder / PRECISIONS / name, self.settings, review_seconds=self.review_seconds)
+        if self.gate:
+            write_json(folder / GATE_FILE, self.gate.model_dump(mode="json", by_alias=True))
