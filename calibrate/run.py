@@ -11,16 +11,18 @@ from pydantic import Field
 
 from calibrate.corrections import Corrections, Unresolved
 from calibrate.draw import check_drawn_alike
-from calibrate.evidence import evidence_of
+from calibrate.evidence import Evidence, evidence_of
 from calibrate.gate_file import GATE_FILE, PRECISIONS
 from calibrate.inputs import CalibrationInputs, check_unexpired, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
 from calibrate.operating_points_file import ErrorBudgetRecord
 from calibrate.outcome import POINTS_FILE, Outcome, outcome_of
-from calibrate.policy_calibration import Settings, calibrate_policy
+from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
 from calibrate.precisions import Limits, check_precision, compare_precisions
 from calibrate.recent import with_recent
-from calibrate.report.live.numbers import policy_numbers
+from calibrate.report.examples.choose import ChosenExamples, anchors_of, choose_examples, most_of_policy
+from calibrate.report.examples.pictures import Pictures
+from calibrate.report.live.numbers import PolicyNumbers, policy_numbers
 from calibrate.report.live.slices import slice_columns
 from calibrate.report.summary import summary_of
 from calibrate.report.write import ReportedPolicy
@@ -57,6 +59,8 @@ def calibrate(
     precisions: dict[Identifier, Path] | None = None,
     most_flips: Annotated[float, Field(ge=0, le=1)] = 0.005,
     margin: Annotated[float, Field(ge=0)] = 0.1,
+    examples: Annotated[int, Field(ge=0, le=12)] = 6,
+    thumbnails: bool = True,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -89,6 +93,9 @@ def calibrate(
             same look, into `out/precisions/NAME`, and held against `scores`: see `calibrate.precisions`.
         most_flips: share of the golden decisions that may flip; a precision that flips more is refused.
         margin: flips are counted apart where the score by `scores` lies further than this from a threshold.
+        examples: golden posts that the page shows on either side of a threshold, and of the worst errors of each
+            kind; 0 leaves posts out.
+        thumbnails: whether small pictures of them are in the page; never for a policy with `preview: none`.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -133,13 +140,14 @@ def calibrate(
     _check_writable(Path(out))
     looks = look_numbers(inputs, settings, lower)
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    outcome = _certified(inputs, settings, looks, budget, counted)
-    outcomes = {name: _certified(each, settings, looks, budget, None) for name, each in lower.items()}
+    outcome = _certified(inputs, settings, looks, budget, counted, examples)
+    outcomes = {name: _certified(each, settings, looks, budget, None, examples) for name, each in lower.items()}
     gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
+    pictures = Pictures() if thumbnails else None
     with atomic_folder(out) as folder:
-        outcome.write(folder, settings, review_seconds=review_seconds)
+        outcome.write(folder, settings, review_seconds=review_seconds, pictures=pictures)
         for name, each in outcomes.items():
-            each.write(folder / PRECISIONS / name, settings, review_seconds=review_seconds)
+            each.write(folder / PRECISIONS / name, settings, review_seconds=review_seconds, pictures=pictures)
         if gate:
             write_json(folder / GATE_FILE, gate.model_dump(mode="json", by_alias=True))
     written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
@@ -153,6 +161,7 @@ def _certified(
     looks: Mapping[str, int],
     budget: ErrorBudgetRecord,
     traffic: Traffic | None,
+    examples: int,
 ) -> Outcome:
     """The complete procedure on one file of scores, with the numbers of each policy's page.
 
@@ -171,8 +180,17 @@ def _certified(
         if counted:
             calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
         numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
-        found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id]))
+        posts = _examples(calibration, evidence, numbers, examples, len(inputs.policies)) if examples else None
+        found.append(ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id], posts))
     return outcome_of(inputs, found, budget, traffic)
+
+
+def _examples(
+    calibration: PolicyCalibration, evidence: Evidence, numbers: PolicyNumbers, number: int, n_policies: int
+) -> ChosenExamples:
+    most = most_of_policy(n_policies, number)
+    anchors = anchors_of(calibration, numbers.cuts)
+    return choose_examples(evidence.scores, evidence.labels, anchors, number=number, most=most)
 
 
 def _check_replaceable(out: Path) -> None:

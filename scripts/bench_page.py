@@ -73,6 +73,8 @@ def build(n_policies: int, n_items: int, folder: Path) -> tuple[Path, float]:
         patch("calibrate.run.read_inputs", return_value=inputs),
         timed(verb, "policy_numbers", spent),
         timed(verb, "slice_columns", spent),
+        timed(verb, "choose_examples", spent),
+        timed(outcome, "embedded_examples", spent),
         timed(outcome, "write_report", spent),
     ):
         verb.calibrate(

@@ -1,11 +1,13 @@
 """Writes the report of a calibration: the page, and its figures as tables for spreadsheets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from calibrate.draw import Draw
 from calibrate.policy_calibration import PolicyCalibration
+from calibrate.report.examples.choose import ChosenExamples
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.report.page import render_page
 from calibrate.report.policy_page import policy_page
@@ -24,12 +26,14 @@ class ReportedPolicy:
         numbers: at every threshold that the page offers.
         draw: how its golden items came into their set.
         agreement: of its annotators; None with too few votes.
+        examples: posts to show; None for none.
     """
 
     calibration: PolicyCalibration
     numbers: PolicyNumbers
     draw: Draw
     agreement: float | None
+    examples: ChosenExamples | None = None
 
 
 def write_report(
@@ -39,6 +43,7 @@ def write_report(
     *,
     points: Path,
     review_seconds: float,
+    examples: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write index.html and the tables.
 
@@ -48,6 +53,7 @@ def write_report(
         evidence: that they share.
         points: the operating_points.json that the page belongs to: choices made on the page carry its digest.
         review_seconds: that one review takes.
+        examples: posts of each policy, as `embedded_examples` gives them; None for none.
     """
     pages = [policy_page(each.calibration, each.numbers, each.draw, agreement=each.agreement) for each in policies]
     facts = PageFacts(
@@ -57,7 +63,7 @@ def write_report(
         policies=[page.facts for page in pages],
     )
     with atomic_file(folder / "index.html") as file:
-        file.write_text(render_page(facts, pages), encoding="utf-8")
+        file.write_text(render_page(facts, pages, examples), encoding="utf-8")
     write_tables(
         folder, tables_of([each.calibration for each in policies], [each.numbers for each in policies], evidence)
     )

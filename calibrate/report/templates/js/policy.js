@@ -12,6 +12,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const drawing = numbers.n ? curve(policyPlace, bandPlace, numbers, choose) : null;
   const handle = numbers.n ? control(policyPlace, bandPlace, numbers, choose) : null;
   const slices = sliceSection(policy, bandPlace, numbers);
+  const examples = exampleSection(policyPlace, bandPlace);
   const pace = REVIEWING.has(band.record.action) && policy.traffic ? reviewPace(() => update()) : null;
   const order = element("div", { class: "order" });
   const printed = element("table", { class: "list" });
@@ -32,6 +33,7 @@ function policyView(policyPlace, bandPlace, numbers) {
       order,
       element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence()),
       slices.node,
+      examples.node,
       policyEvidence(policy, bandPlace),
     ),
   );
@@ -54,6 +56,7 @@ function policyView(policyPlace, bandPlace, numbers) {
     handle?.update(where);
     drawing?.update(figures);
     slices.update(figures);
+    examples.update(figures);
     tabs.update();
     sayOrder();
     clearTimeout(speaking);
