@@ -188,9 +188,14 @@ def _certified(
 def _examples(
     calibration: PolicyCalibration, evidence: Evidence, numbers: PolicyNumbers, number: int, n_policies: int
 ) -> ChosenExamples:
-    most = most_of_policy(n_policies, number)
-    anchors = anchors_of(calibration, numbers.cuts)
-    return choose_examples(evidence.scores, evidence.labels, anchors, number=number, most=most)
+    return choose_examples(
+        evidence.scores,
+        evidence.labels,
+        anchors_of(calibration, numbers.cuts),
+        number=number,
+        most=most_of_policy(n_policies, number),
+        n_full=len(calibration.bands),
+    )
 
 
 def _check_replaceable(out: Path) -> None:

@@ -4,8 +4,10 @@ All posts stand in one order: by falling score, and where scores are equal as in
 place in it, 1 first; a threshold that flags F posts flags ranks 1 to F.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,21 @@ from calibrate.bounds import IntArray
 from calibrate.policy_calibration import PolicyCalibration
 from calibrate.ranks.ranked import Scores
 
-MOST_OF_POLICY = 120
-MOST_OF_PAGE = 3_000
-IN_RANGE = (0.5, 0.0, 1.0, 0.25, 0.75)  # of the way through a certified range, the most useful first
-ALONG_CURVE = (0.1, 0.3, 0.5, 0.7, 0.9, 0.2, 0.4, 0.6, 0.8)  # of all cuts
+MOST_OF_POLICY = 200
+MOST_OF_PAGE = 4_000
+IN_RANGE = (
+    0.5,
+    0.0,
+    1.0,
+    0.25,
+    0.75,
+    0.125,
+    0.375,
+    0.625,
+    0.875,
+)  # of the way through a certified range, the most useful first
+UNKNOWN_AFTER = 3  # posts with a known label comes one without, around a threshold
+ALONG_CURVE = (0.5, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4)  # of all cuts
 
 
 @dataclass(frozen=True)
@@ -42,30 +55,35 @@ class ChosenExamples:
 
 
 def choose_examples(
-    scores: Scores, labels: Scores, anchors: Sequence[float], *, number: int, most: int
+    scores: Scores, labels: Scores, anchors: Sequence[float], *, number: int, most: int, n_full: int = 1
 ) -> ChosenExamples:
     """Choose the nearest posts around thresholds, and the worst errors of either kind.
 
-    Whatever threshold is looked at later, the `number` highest-scored posts that it flags wrongly are among the
-    chosen ones, and the lowest-scored violating ones that it misses.
+    Whichever threshold is looked at later: the highest-scored posts that it flags wrongly are among the chosen ones,
+    and the lowest-scored violating posts that it misses.
 
     Args:
         scores: float32 [N].
         labels: [N], 1, 0 or NaN.
         anchors: thresholds, the most important first; those for which there is no room are left out.
-        number: on either side of each threshold, and of errors of each kind.
+        n_full: how many of them have `number` posts on either side; the others half as many.
+        number: with a known label on either side of each threshold, a third as many without, and of errors of each
+            kind.
         most: posts; small golden sets are taken whole.
     """
-    chosen: dict[int, None] = {}  # a set that keeps its order
-    rising = np.sort(scores)
-    for threshold in anchors[:1]:
-        chosen |= dict.fromkeys(_around(scores, rising, np.float32(threshold), number))
-    chosen |= dict.fromkeys(_highest(scores, labels == 0, number))
-    chosen |= dict.fromkeys(_lowest(scores, labels == 1, number))
-    for threshold in anchors[1:]:
-        if len(chosen) + 2 * number > most:
+    worst = dict.fromkeys(_highest(scores, labels == 0, number) + _lowest(scores, labels == 1, number))
+    chosen: dict[int, None] = {} if len(anchors) else worst  # a set that keeps its order
+    rising, known = np.sort(scores), ~np.isnan(labels)
+    sides = [(among, np.sort(scores[among])) for among in (known, ~known)]
+    for place, threshold in enumerate(anchors):
+        share = number if place < n_full else math.ceil(number / 2)
+        wanted = (share, math.ceil(share / UNKNOWN_AFTER))
+        if place and len(chosen) + 2 * sum(wanted) > most:
             break
-        chosen |= dict.fromkeys(_around(scores, rising, np.float32(threshold), number))
+        for (among, theirs), each in zip(sides, wanted, strict=True):
+            chosen |= dict.fromkeys(_around(scores, among, theirs, np.float32(threshold), each))
+        if place == 0:
+            chosen |= worst
     if len(scores) <= most:
         chosen |= dict.fromkeys(range(len(scores)))
     rows = np.fromiter(chosen, np.int64, len(chosen))
@@ -91,12 +109,10 @@ def anchors_of(calibration: PolicyCalibration, cuts: Scores) -> list[float]:
     points = [band.point for band in calibration.bands]
     anchors = [point.threshold for point in points if point.threshold is not None]
     ranges = [point.certified_range for point in points if point.certified_range is not None]
-    for share in IN_RANGE:
+    for inside_range, along_curve in zip(IN_RANGE, ALONG_CURVE, strict=True):
         for strictest, loosest in ranges:
-            inside = cuts[(cuts <= np.float32(strictest)) & (cuts >= np.float32(loosest))]
-            anchors += _at(inside, share)
-    for share in ALONG_CURVE:
-        anchors += _at(cuts, share)
+            anchors += _at(cuts[(cuts <= np.float32(strictest)) & (cuts >= np.float32(loosest))], inside_range)
+        anchors += _at(cuts, along_curve)
     return list(dict.fromkeys(anchors))
 
 
@@ -109,44 +125,60 @@ def _at(cuts: Scores, share: float) -> list[float]:
     return [float(cuts[round(share * (len(cuts) - 1))])] if len(cuts) else []
 
 
-def _around(scores: Scores, rising: Scores, threshold: np.float32, number: int) -> list[int]:
-    """Rows of the nearest posts on either side, from the threshold outwards."""
-    below = int(np.searchsorted(rising, threshold))
+def _around(
+    scores: Scores, among: NDArray[np.bool_], rising: Scores, threshold: np.float32, number: int
+) -> list[int]:
+    """Rows of the nearest posts on either side, from the threshold outwards.
+
+    Args:
+        scores: float32 [N].
+        among: [N], which of them.
+        rising: theirs.
+        threshold: around which.
+        number: on either side.
+    """
     up: list[int] = []
     down: list[int] = []
+    below = int(np.searchsorted(rising, threshold))
     if below < len(rising):
-        highest = rising[min(below + number, len(rising)) - 1]
-        rows = np.flatnonzero((scores >= threshold) & (scores <= highest))
-        up = rows[np.lexsort((-rows, scores[rows]))][:number].tolist()
+        edge = rising[min(below + number, len(rising)) - 1]
+        up = _last(scores, among & (scores >= threshold) & (scores <= edge), edge, number)
     if below > 0:
-        lowest = rising[max(0, below - number)]
-        rows = np.flatnonzero((scores >= lowest) & (scores < threshold))
-        down = rows[np.lexsort((rows, -scores[rows]))][:number].tolist()
-    return [row for pair in _alternating(up, down) for row in pair]
-
-
-def _alternating(up: list[int], down: list[int]) -> list[list[int]]:
-    return [up[place : place + 1] + down[place : place + 1] for place in range(max(len(up), len(down)))]
+        edge = rising[max(0, below - number)]
+        down = _first(scores, among & (scores < threshold) & (scores >= edge), edge, number)
+    return [row for pair in zip_longest(up, down) for row in pair if row is not None]
 
 
 def _highest(scores: Scores, among: NDArray[np.bool_], number: int) -> list[int]:
-    """Rows of the first posts among some, by rank."""
     values = scores[among]
     if not len(values):
         return []
     place = max(0, len(values) - number)
-    rows = np.flatnonzero(among & (scores >= np.partition(values, place)[place]))
-    chosen: list[int] = rows[np.lexsort((rows, -scores[rows]))][:number].tolist()
-    return chosen
+    edge = np.partition(values, place)[place]
+    return _first(scores, among & (scores >= edge), edge, number)
 
 
 def _lowest(scores: Scores, among: NDArray[np.bool_], number: int) -> list[int]:
-    """Rows of the last posts among some, the very last first."""
     values = scores[among]
     if not len(values):
         return []
     place = min(len(values), number) - 1
-    rows = np.flatnonzero(among & (scores <= np.partition(values, place)[place]))
+    edge = np.partition(values, place)[place]
+    return _last(scores, among & (scores <= edge), edge, number)
+
+
+def _first(scores: Scores, among: NDArray[np.bool_], edge: np.float32, number: int) -> list[int]:
+    """Rows of the first posts by rank, among few and however many that score `edge`, the lowest of them."""
+    rows = np.flatnonzero(among)
+    rows = np.concatenate([rows[scores[rows] > edge], rows[scores[rows] == edge][:number]])
+    chosen: list[int] = rows[np.lexsort((rows, -scores[rows]))][:number].tolist()
+    return chosen
+
+
+def _last(scores: Scores, among: NDArray[np.bool_], edge: np.float32, number: int) -> list[int]:
+    """Rows of the last posts by rank, the very last first, among few and all that score `edge`, the highest."""
+    rows = np.flatnonzero(among)
+    rows = np.concatenate([rows[scores[rows] < edge], rows[scores[rows] == edge][-number:]])
     chosen: list[int] = rows[np.lexsort((-rows, scores[rows]))][:number].tolist()
     return chosen
 

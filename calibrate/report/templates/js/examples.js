@@ -18,6 +18,7 @@ function exampleSection(policyPlace, bandPlace) {
   const kinds = ["near", "wrongful", "missed"];
   const chips = kinds.map((kind) => chip(words(`examples.${kind}`), () => choose(kind)));
   const filter = sliceFilter(facts, () => show());
+  const unlabelled = labelSwitch(facts, () => show());
   const holder = element("div", { class: "groups" });
   const cards = new Map();
   let [kind, latest, waiting, shown] = ["near", null, 0, null];
@@ -26,7 +27,7 @@ function exampleSection(policyPlace, bandPlace) {
     "examples", words("examples.title"),
     element("p", { class: "soft" }, words("examples.about", { n: facts.items.length, all: whole(facts.n_golden) })),
     element("div", { class: "chips" }, element("div", { role: "group", "aria-label": words("examples.kinds") }, chips), filter.node),
-    element("div", { class: "switches" }, pictureSwitches(policy, held, () => { cards.clear(); shown = null; show(); })),
+    element("div", { class: "switches" }, unlabelled.node, pictureSwitches(policy, held, () => { cards.clear(); shown = null; show(); })),
     holder,
   );
   return { node, update };
@@ -47,15 +48,15 @@ function exampleSection(policyPlace, bandPlace) {
   }
 
   function show() {
-    const groups = groupsAt(kind, facts, latest.threshold, filter.passes);
-    const key = JSON.stringify([kind, groups.map((group) => group.items.map((each) => each.rank))]);
-    for (const group of groups) for (const each of group.items) cardOf(each).place(distance(each, latest.flagged));
+    const groups = groupsAt(kind, facts, latest.threshold, (example) => filter.passes(example) && unlabelled.passes(example));
+    const key = JSON.stringify([kind, latest.threshold === Infinity, groups.map((group) => group.items.map((each) => each.rank))]);
+    for (const group of groups) for (const each of group.items) cardOf(each).place(latest.threshold === Infinity ? words("examples.rank", { rank: whole(each.rank) }) : distance(each, latest.flagged));
     if (key === shown) return;
     shown = key;
     holder.replaceChildren(...groups.map((group) => element(
       "div", { class: "group" },
       element("h3", {}, words(`examples.group.${group.name}`)),
-      group.items.length ? element("ul", { class: "cards" }, group.items.map((each) => cardOf(each).node)) : element("p", { class: "soft" }, words(`examples.empty.${group.name}`)),
+      group.items.length ? element("ul", { class: "cards" }, group.items.map((each) => cardOf(each).node)) : element("p", { class: "soft" }, words(`examples.empty.${latest.threshold === Infinity && group.name === "above" ? "off" : group.name}`)),
     )));
   }
 
@@ -96,6 +97,13 @@ function sliceFilter(facts, onchange) {
   );
   const node = element("p", { class: "filter" }, element("label", { for: "example-slice" }, words("examples.filter")), select);
   return { node, passes: (example) => select.value === "" || example.slices[options[select.value].at] === options[select.value].value };
+}
+
+// Posts without a known label, which nobody was asked about or annotators could not agree on, only where wanted.
+function labelSwitch(facts, onchange) {
+  const isAllUnknown = facts.items.every((example) => example.label === null);
+  const input = element("input", { type: "checkbox", id: "switch-unlabelled", checked: isAllUnknown, onchange });
+  return { node: element("label", { for: "switch-unlabelled" }, input, words("examples.unlabelled")), passes: (example) => input.checked || example.label !== null };
 }
 
 function pictureSwitches(policy, held, changed) {
