@@ -18,19 +18,10 @@ from calibrate.ranks.ranked import Scores
 
 MOST_OF_POLICY = 200
 MOST_OF_PAGE = 4_000
-IN_RANGE = (
-    0.5,
-    0.0,
-    1.0,
-    0.25,
-    0.75,
-    0.125,
-    0.375,
-    0.625,
-    0.875,
-)  # of the way through a certified range, the most useful first
-UNKNOWN_AFTER = 3  # posts with a known label comes one without, around a threshold
-ALONG_CURVE = (0.5, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4)  # of all cuts
+# Places of a certified range, and among all cuts, the most useful first.
+IN_RANGE = (0.5, 0.0, 1.0, 0.25, 0.75, 0.125, 0.375, 0.625, 0.875)
+ALONG_CURVE = (0.5, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4)
+UNKNOWN_AFTER = 3  # so many posts with a known label, around a threshold, one without
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,10 @@ def _described(
     declared = [rule.by for rule in policy.slices]
     columns = [by for by in dict.fromkeys([*declared, *SHOWN_COLUMNS]) if by in rows.columns][:MOST_COLUMNS]
     values = [[_value(each) for each in rows[by].to_list()] for by in columns]
-    captions = rows["caption"].to_list() if "caption" in rows.columns else [None] * len(rows)
+    captions: list[str | None] = rows["caption"].to_list() if "caption" in rows.columns else [None] * len(rows)
     described = []
     for place, item in enumerate(rows.select("item_id", "media", "media_type").iter_rows(named=True)):
+        caption = captions[place]
         votes, codes = said.get((policy.policy_id, item["item_id"]), (Counter(), {}))
         described.append(
             ExampleFacts(
@@ -63,7 +64,7 @@ def _described(
                 label=None if np.isnan(chosen.labels[place]) else bool(chosen.labels[place] == 1),
                 votes=_votes(votes),
                 reason_codes=list(codes),
-                caption=None if captions[place] is None else shown_text(captions[place], CAPTION),
+                caption=None if caption is None else shown_text(caption, CAPTION),
                 media_type=item["media_type"],
                 n_media=len(item["media"] or []),
                 slices=[column[place] for column in values],

@@ -13,7 +13,7 @@ from data.thumbnails import reason_without_picture, thumbnail
 
 MOST_PICTURES = 300  # decoded for a calibration, all precisions together
 MOST_CHARACTERS = 3_000_000  # of all pictures of a page, in base64
-SECONDS = 60.0  # after which no further one is begun: a page without pictures is better than none
+SECONDS = 60.0  # after which no further one is begun: the one way for pages of the same inputs to differ
 FULL = "left out: the page holds as many pictures as it may"
 LATE = "left out: the pictures of this page took too long"
 

@@ -217,3 +217,31 @@ def test_a_copy_without_posts_says_so(browser, made: PageCalibration) -> None:
         assert page.locator(".example").count() == 0
         page.locator(".slider").press("ArrowRight")
     copy.unlink()
+
+
+def test_keys_go_through_the_section_in_order(page: Page) -> None:
+    page.locator(".examples .chip").first.focus()
+    stops = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert stops[:6] == [
+        "chip",
+        "chip",
+        "example-slice",
+        "switch-unlabelled",
+        "switch-pictures",
+        "switch-less_motion",
+    ]
+    assert stops[6].startswith("picture")
+
+
+def test_a_small_screen_shows_whole_cards(browser, url: str) -> None:
+    with opened(browser, f"{url}#/fire/1", viewport={"width": 360, "height": 740}) as page:
+        for kind in ("Near the threshold", "Worst false positives", "Worst misses"):
+            choose(page, kind)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            widths = page.locator(".example, .picture, .examples select").evaluate_all(
+                "(all) => all.map((each) => each.getBoundingClientRect().right)"
+            )
+            assert max(widths) <= 360

@@ -29,6 +29,10 @@ def test_axe_reports_nothing(browser, url: str, scheme: str) -> None:
             go(page, view)
             assert findings(page) == [], view
         go(page, "#/fire/1")
+        for kind in ("Worst false positives", "Worst misses"):
+            page.get_by_role("button", name=kind).click()
+            assert findings(page) == [], kind
+        page.locator("#switch-pictures").uncheck()
         page.get_by_role("button", name="Charts").click()
         for summary in page.locator("summary").all():
             summary.click()
