@@ -13,6 +13,11 @@ from calibrate.report.examples.removed import without_examples
 
 FIELD = "input[type=number][id^=threshold]"
 BLURRED = "blur(14px) grayscale(1)"
+WATCHED = """() => {
+    const button = document.querySelector("button.picture");
+    const note = () => (window.wasHeld ||= button.classList.contains("is-held"));
+    new MutationObserver(note).observe(button, { attributes: true });
+}"""
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def choose(page: Page, kind: str) -> None:
 
 
 def seen(picture: Locator) -> bool:
-    picture.page.wait_for_timeout(250)  # the blur fades
+    picture.page.wait_for_timeout(400)  # a finger rests, the blur fades
     filtered = picture.locator("img").evaluate("(image) => getComputedStyle(image).filter")
     assert filtered in ("none", BLURRED)
     return filtered == "none"
@@ -156,6 +161,11 @@ def test_a_picture_is_seen_while_a_finger_holds_it(browser, url: str) -> None:
         assert seen(picture)
         devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         assert not seen(picture)
+        page.evaluate(WATCHED)
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert not seen(picture)
+        assert not page.evaluate("window.wasHeld")  # who scrolls past sees nothing
 
 
 def test_every_picture_can_be_drawn(page: Page) -> None:

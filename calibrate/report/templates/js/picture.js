@@ -1,5 +1,6 @@
 // A still picture of a post. Where the policy says so it is blurred and grey for as long as nobody holds it.
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+const REST = 180; // milliseconds
 SETTINGS.pictures = true;
 SETTINGS.lessMotion = null; // until somebody switches it: as the system has it
 
@@ -18,9 +19,17 @@ function pictureOf(policy, pictures, example) {
   if (policy.preview === "show") return element("div", { class: "picture" }, image(words("picture.of", named)));
   const hint = element("span", { class: "hint", "aria-hidden": "true" }, words("picture.hold"));
   const button = element("button", { type: "button", class: "picture is-veiled", "aria-label": words("picture.hold_of", named) }, image(""), hint);
-  const veil = () => button.classList.remove("is-held");
+  let resting = 0;
   const hold = () => button.classList.add("is-held");
-  button.addEventListener("pointerdown", (event) => event.button === 0 && hold());
+  const veil = () => {
+    clearTimeout(resting);
+    button.classList.remove("is-held");
+  };
+  button.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    if (event.pointerType === "mouse") hold();
+    else resting = setTimeout(hold, REST); // a finger that scrolls past sees nothing
+  });
   for (const name of ["pointerup", "pointercancel", "pointerleave", "blur", "keyup"]) button.addEventListener(name, veil);
   button.addEventListener("keydown", (event) => {
     if (event.key !== " " && event.key !== "Enter") return;
