@@ -9,7 +9,6 @@ import polars as pl
 from calibrate.report.examples.choose import ChosenExamples
 from calibrate.report.examples.schema import ExampleFacts, ExamplesFacts
 from data.policy import Policy
-from data.thumbnails import reason_without_picture, thumbnail
 
 MOST_PICTURES = 300  # decoded for a calibration, all precisions together
 MOST_CHARACTERS = 3_000_000  # of all pictures of a page, in base64
@@ -50,6 +49,8 @@ class Pictures:
 
 
 def _tried(media: Sequence[str], media_type: str) -> tuple[str | None, str]:
+    from data.thumbnails import reason_without_picture, thumbnail  # noqa: PLC0415  (PyAV, where pictures are wanted)
+
     try:
         return base64.b64encode(thumbnail(media, media_type)).decode(), ""
     except Exception as error:  # nothing in a post's files may fail a calibration

@@ -14,12 +14,12 @@ from page_examples import page_examples
 from PIL import Image
 
 from calibrate.inputs import CalibrationInputs, read_inputs
-from calibrate.report.examples import pictures as shelf
 from calibrate.report.examples.choose import ChosenExamples, choose_examples
 from calibrate.report.examples.embedded import embedded_examples
 from calibrate.report.examples.pictures import FULL, LATE, Pictures
 from calibrate.report.examples.removed import without_examples
 from calibrate.run import calibrate
+from data import thumbnails
 from data.scores import read_scores
 
 
@@ -100,7 +100,7 @@ def test_the_same_inputs_give_the_same_bytes(inputs: CalibrationInputs, chosen) 
 
 def test_a_policy_that_shows_no_pictures_has_none_decoded(inputs: CalibrationInputs, chosen) -> None:
     only = dataclasses.replace(inputs, policies=[each for each in inputs.policies if each.preview == "none"])
-    with patch.object(shelf, "thumbnail", side_effect=AssertionError):
+    with patch.object(thumbnails, "thumbnail", side_effect=AssertionError):
         assert embedded_examples(only, {"scam": chosen["scam"]}, Pictures())["scam"]["pictures"] == []
 
 
@@ -130,7 +130,7 @@ def test_slow_media_leave_pictures_out_and_end_in_time(inputs: CalibrationInputs
 
 @pytest.mark.parametrize("error", [OSError("disk"), MemoryError(), ValueError("odd"), SystemError("codec")])
 def test_no_file_fails_a_calibration(inputs: CalibrationInputs, chosen, error: Exception) -> None:
-    with patch.object(shelf, "thumbnail", side_effect=error):
+    with patch.object(thumbnails, "thumbnail", side_effect=error):
         held = embedded_examples(inputs, chosen, Pictures())
     assert all(post["no_picture"] for post in held["fire"]["facts"]["items"])
 
