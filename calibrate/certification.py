@@ -8,6 +8,7 @@ from calibrate.gate_file import GATE_FILE, PRECISIONS, GateFile
 from calibrate.outcome import Outcome
 from calibrate.policy_calibration import Settings
 from calibrate.production.files import Production
+from calibrate.report.examples.pictures import Pictures
 from data.files import write_json
 
 
@@ -22,6 +23,7 @@ class Certification:
         settings: how the bands were tested.
         review_seconds: that one review takes.
         production: what serves today; None where nothing was compared.
+        pictures: makes those of the example posts; None shows none.
     """
 
     outcome: Outcome
@@ -30,11 +32,14 @@ class Certification:
     settings: Settings
     review_seconds: float
     production: Production | None
+    pictures: Pictures | None
 
     def write(self, folder: Path) -> None:
         """Write operating points, curves and pages into a folder."""
-        self.outcome.write(folder, self.settings, review_seconds=self.review_seconds)
+        self.outcome.write(folder, self.settings, review_seconds=self.review_seconds, pictures=self.pictures)
         for name, each in self.precisions.items():
-            each.write(folder / PRECISIONS / name, self.settings, review_seconds=self.review_seconds)
+            each.write(
+                folder / PRECISIONS / name, self.settings, review_seconds=self.review_seconds, pictures=self.pictures
+            )
         if self.gate:
             write_json(folder / GATE_FILE, self.gate.model_dump(mode="json", by_alias=True))

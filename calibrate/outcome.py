@@ -22,6 +22,8 @@ from calibrate.operating_points_file import (
 from calibrate.policy_calibration import PolicyCalibration, Settings
 from calibrate.production.record import ProductionRecord
 from calibrate.report.evidence_facts import evidence_facts
+from calibrate.report.examples.embedded import embedded_examples
+from calibrate.report.examples.pictures import Pictures
 from calibrate.report.tables.files import write_csv
 from calibrate.report.write import ReportedPolicy, write_report
 from calibrate.traffic.file import Traffic
@@ -75,25 +77,30 @@ class Outcome:
         )
         return replace(self, reported=reported, content=content)
 
-    def write(self, folder: Path, settings: Settings, *, review_seconds: float) -> None:
+    def write(
+        self, folder: Path, settings: Settings, *, review_seconds: float, pictures: Pictures | None = None
+    ) -> None:
         """Write operating_points.json, the curves and the page.
 
         Args:
             folder: to write into.
             settings: how the bands were tested.
             review_seconds: that one review takes.
+            pictures: makes those of the example posts; None shows none.
         """
         curves = _curves(self.calibrations)
         evidence = evidence_facts(self.inputs, self.content, settings.corrections, settings.reuse)
         write_operating_points(folder / POINTS_FILE, self.content)
         write_parquet(curves, folder / "curves.parquet")
         write_csv(curves, folder / "curves.csv")
+        chosen = {each.calibration.policy.policy_id: each.examples for each in self.reported if each.examples}
         write_report(
             folder / "report",
             self.reported,
             evidence.model_copy(update={"production": self.production}),
             points=self.content.signed_from or sha256_of_file(folder / POINTS_FILE),
             review_seconds=review_seconds,
+            examples=embedded_examples(self.inputs, chosen, pictures),
         )
 
 

@@ -30,7 +30,7 @@ def verb_from_arrays(n_policies: int, n_items: int) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs = arrays(n_policies, n_items, folder)
-        with patch("calibrate.run.read_inputs", return_value=inputs):
+        with patch("calibrate.certify.read_inputs", return_value=inputs):
             began = time.perf_counter()
             calibrate(scores=folder, golden=folder / "golden", policies=folder / "policies", out=folder / "out")
             return time.perf_counter() - began

@@ -80,11 +80,13 @@ def build(n_policies: int, n_items: int, folder: Path, *, compared: bool = False
     files = ProductionFiles(scores=folder, points=folder) if compared else None
     spent: list[float] = []
     with (
-        patch("calibrate.run.read_inputs", return_value=inputs),
-        patch("calibrate.run.read_production", side_effect=lambda *_: serving(inputs)),
+        patch("calibrate.certify.read_inputs", return_value=inputs),
+        patch("calibrate.certify.read_production", side_effect=lambda *_: serving(inputs)),
         timed(verb, "policy_against", spent),
         timed(verb, "policy_numbers", spent),
         timed(verb, "slice_columns", spent),
+        timed(verb, "choose_examples", spent),
+        timed(outcome, "embedded_examples", spent),
         timed(outcome, "write_report", spent),
     ):
         verb.calibrate(

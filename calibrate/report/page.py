@@ -6,7 +6,7 @@ templates/ holds its parts: page.html.j2 the frame, css/ its looks, js/ what mak
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from calibrate.report.schema import PageFacts
 from calibrate.report.text import all_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base", "lists", "policy", "board", "slices", "production", "signed", "choice", "print")
+STYLES = ("base", "lists", "policy", "board", "slices", "production", "signed", "choice", "examples", "print")
 SCRIPTS = (
     "words",
     "format",
@@ -39,6 +39,9 @@ SCRIPTS = (
     "changes",
     "candidates",
     "production",
+    "picture",
+    "example_card",
+    "examples",
     "evidence",
     "signed",
     "choice",
@@ -53,12 +56,15 @@ OFFERED = (
 )
 
 
-def render_page(facts: PageFacts, policies: Sequence[PolicyPage]) -> str:
+def render_page(
+    facts: PageFacts, policies: Sequence[PolicyPage], examples: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
     """Render the page: no external resource, no inline handler, the same input the same bytes.
 
     Args:
         facts: words and single numbers; its policies are those of `policies`, in this order.
         policies: with their packed numbers.
+        examples: posts of each policy, as `embedded_examples` gives them; None for none.
     """
     words = json.loads((TEMPLATES / "words.en.json").read_text(encoding="utf-8"))
     script, style = _script(), _style()
@@ -73,6 +79,7 @@ def render_page(facts: PageFacts, policies: Sequence[PolicyPage]) -> str:
         word_data=_embedded(words),
         facts=_embedded(all_shown(facts.model_dump(mode="json"))),
         packed=[page.packed for page in policies],
+        examples=[_embedded((examples or {}).get(page.facts.policy_id)) for page in policies],
     )
 
 

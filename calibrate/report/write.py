@@ -1,12 +1,14 @@
 """Writes the report of a calibration: the page, and its figures as tables for spreadsheets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from calibrate.draw import Draw
 from calibrate.policy_calibration import PolicyCalibration
 from calibrate.production.compare import PolicyAgainst
+from calibrate.report.examples.choose import ChosenExamples
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.report.page import render_page
 from calibrate.report.policy_page import policy_page
@@ -27,6 +29,7 @@ class ReportedPolicy:
         draw: how its golden items came into their set.
         agreement: of its annotators; None with too few votes.
         against: what serves today; None where nothing does, or knows the policy.
+        examples: posts to show; None for none.
     """
 
     calibration: PolicyCalibration
@@ -34,6 +37,7 @@ class ReportedPolicy:
     draw: Draw
     agreement: float | None
     against: PolicyAgainst | None = None
+    examples: ChosenExamples | None = None
 
 
 def write_report(
@@ -43,6 +47,7 @@ def write_report(
     *,
     points: str,
     review_seconds: float,
+    examples: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write index.html and the tables.
 
@@ -52,6 +57,7 @@ def write_report(
         evidence: that they share.
         points: SHA-256 of the operating_points.json as `calibrate` wrote it, which choices made on the page carry.
         review_seconds: that one review takes.
+        examples: posts of each policy, as `embedded_examples` gives them; None for none.
     """
     pages = [
         policy_page(each.calibration, each.numbers, each.draw, agreement=each.agreement, against=each.against)
@@ -64,7 +70,7 @@ def write_report(
         policies=[page.facts for page in pages],
     )
     with atomic_file(folder / "index.html") as file:
-        file.write_text(render_page(facts, pages), encoding="utf-8")
+        file.write_text(render_page(facts, pages, examples), encoding="utf-8")
     tables = tables_of([each.calibration for each in policies], [each.numbers for each in policies], evidence)
     if evidence.production:
         compared = [(each.calibration, each.against) for each in policies]

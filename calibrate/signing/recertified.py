@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from calibrate.certification import Certification
+from calibrate.certify import certify
 from calibrate.gate_file import GATE_FILE, PRECISIONS
 from calibrate.operating_points_file import OperatingPointsFile, load_operating_points
 from calibrate.outcome import POINTS_FILE, Outcome
-from calibrate.run import certify
 from calibrate.signing.again import Again, Moves
 from calibrate.signing.made_from import MADE_FROM, read_made_from
 from data.errors import InputError

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from calibrate.gate_file import GATE_FILE
+from calibrate.report.examples.removed import without_examples
 from data.errors import InputError
 from data.files import atomic_file, sha256_of_file, write_json
 from export.graph.decision_head import write_decision
@@ -74,7 +75,9 @@ def write_content(
         for precision in precisions:
             decisions = folder / reports_of(precision, further)
             _copy(pack.certificate(precision) / POINTS, decisions / POINTS)
-            _copy(pack.certificate(precision) / "report" / "index.html", decisions / "index.html")
+            page = (pack.certificate(precision) / "report" / "index.html").read_bytes()
+            with atomic_file(decisions / "index.html") as file:
+                file.write_bytes(without_examples(page))  # posts stay with those who decide on thresholds
         if pack.gate:
             _copy(pack.calibration / GATE_FILE, folder / reports_of(FP32, further) / GATE_FILE)
     models = {

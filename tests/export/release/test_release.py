@@ -53,6 +53,12 @@ def test_a_release_holds_what_its_layout_says(release: Path) -> None:
     assert verified(release).ok
 
 
+def test_the_page_in_a_release_shows_no_posts(release: Path) -> None:
+    page = (release / "reports/decisions/index.html").read_text()
+    assert page.startswith("<!doctype html><title>report</title>")
+    assert page.endswith('id="examples-0">null</script>')
+
+
 def test_the_graph_holds_the_thresholds_in_the_order_of_policies_json(release: Path) -> None:
     graph = load_onnx(release / "onnx/fp32/model.onnx")
     decision = read_decision(graph)

@@ -13,6 +13,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const handle = numbers.n ? control(policyPlace, bandPlace, numbers, choose) : null;
   const slices = sliceSection(policy, bandPlace, numbers);
   const against = productionSection(policy, bandPlace, numbers);
+  const examples = exampleSection(policyPlace, bandPlace);
   const pace = REVIEWING.has(band.record.action) && policy.traffic ? reviewPace(() => update()) : null;
   const order = element("div", { class: "order" });
   const printed = element("table", { class: "list" });
@@ -34,6 +35,7 @@ function policyView(policyPlace, bandPlace, numbers) {
       element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence()),
       against.node,
       slices.node,
+      examples.node,
       policyEvidence(policy, bandPlace),
     ),
   );
@@ -57,6 +59,7 @@ function policyView(policyPlace, bandPlace, numbers) {
     drawing?.update(figures);
     slices.update(figures);
     against.update(figures);
+    examples.update(figures);
     tabs.update();
     sayOrder();
     clearTimeout(speaking);
