@@ -1,4 +1,4 @@
-"""What `calibrate` does before it writes: inputs that belong together, one look at the labels, every policy tested."""
+"""What `calibrate` does before it writes: inputs that belong together, a look at the labels, every policy tested."""
 
 import tempfile
 from collections.abc import Mapping
