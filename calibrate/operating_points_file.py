@@ -151,6 +151,9 @@ class BandRecord(Strict):
             raise ValueError(f"a threshold stands with status certified or waived and no other, found {self.status}")
         if self.status == "waived" and not all(signature.waiver for signature in self.signatures):
             raise ValueError("a promise is waived by who signs, each with a reason")
+        for threshold in (self.threshold, *(self.certified_range or ())):
+            if threshold is not None and float(np.float32(threshold)) != threshold:
+                raise ValueError(f"a threshold must be a float32 number, found {threshold!r}")
         if (
             self.status == "certified"
             and self.kind != "capacity"
@@ -160,9 +163,6 @@ class BandRecord(Strict):
             strictest, loosest = self.certified_range
             if not loosest <= self.threshold <= strictest:
                 raise ValueError(f"certified from {loosest} to {strictest}, and the threshold is {self.threshold}")
-        for threshold in (self.threshold, *(self.certified_range or ())):
-            if threshold is not None and float(np.float32(threshold)) != threshold:
-                raise ValueError(f"a threshold must be a float32 number, found {threshold!r}")
         return self
 
 
