@@ -166,6 +166,7 @@ def _band(band: BandCalibration, place: int, has_ribbon: bool) -> BandFacts:
             if band.volume
             else None
         ),
+        slices_below=sum(part.status == "below" for part in band.slices),
     )
 
 

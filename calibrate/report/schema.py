@@ -45,7 +45,8 @@ class SliceFacts(Strict):
 class BandFacts(Strict):
     """A band: its record without slices, how it was found, its place among the packed bounds, posts a day.
 
-    `signatures_missing` says how many names it lacks, once anybody has signed.
+    `signatures_missing` says how many names it lacks, once anybody has signed; `slices_below`, how many tested slices
+    miss their target at its certified threshold.
     """
 
     record: BandRecord
@@ -55,6 +56,7 @@ class BandFacts(Strict):
     bounds: int
     has_ribbon: bool
     daily_volume: DailyVolumeRecord | None
+    slices_below: int
 
 
 class HistogramFacts(Strict):

@@ -5,6 +5,7 @@ function overview() {
   const promised = bands.filter(({ band }) => band.record.kind !== "capacity");
   const certified = promised.filter(({ band }) => band.record.status === "certified").length;
   const fitting = bands.filter(({ band }) => band.record.kind === "capacity" && band.record.status === "certified").length;
+  const signers = [...new Set(bands.flatMap(({ band }) => band.record.signatures.map(({ by }) => by)))];
   const body = element("tbody", {}, bands.map(bandRow));
   const withTraffic = PAGE.evidence.traffic !== null;
   const search = PAGE.policies.length > 8 ? searchField(body, bands) : null;
@@ -14,6 +15,7 @@ function overview() {
       "header", { class: "masthead" },
       element("h1", {}, words("overview.title", { n: certified, all: whole(promised.length) })),
       element("p", { class: "lead" }, words("overview.lead", { n: PAGE.policies.length }), " ", fitting ? words("overview.fitting", { n: fitting }) : ""),
+      signers.length ? element("p", { class: "lead" }, words("overview.signed", { by: signers.map(isolated).join(words("examples.and")) })) : null,
     ),
     cautions(),
     search,
@@ -45,7 +47,7 @@ function bandRow({ policy, policyPlace, band, bandPlace }) {
   return element(
     "tr", {},
     element("th", { scope: "row" }, element("a", { href: `#/${policy.policy_id}/${bandPlace + 1}` }, foreign(policy.name, { class: "policy-name" }), " ", foreign(band.title, { class: "band-name" }))),
-    cell("verdict", moved ? badge("warn", words("overview.moved")) : standingBadge(where), ""),
+    cell("verdict", moved ? badge("warn", words("overview.moved")) : [standingBadge(where), afterVerdict(band, where)], ""),
     cell("threshold", threshold === null ? "–" : shownThreshold(threshold)),
     cell("promise", claim(record), "wide"),
     cell("precision", moved ? "–" : shown(record.precision, percent)),
@@ -53,6 +55,13 @@ function bandRow({ policy, policyPlace, band, bandPlace }) {
     PAGE.evidence.traffic ? cell("volume", moved || !band.daily_volume ? "–" : shownVolume(band.daily_volume)) : null,
     PAGE.evidence.production ? cell("production", moved ? "–" : productionCell(policy, bandPlace)) : null,
   );
+}
+
+// What a badge alone would hide: a slice that fails, or how far away a promise is.
+function afterVerdict({ record, slices_below: below }, where) {
+  const more = where === "unattained" && record.labels_needed !== null ? record.labels_needed - record.n_labelled : 0;
+  if (more > 0) return element("span", { class: "aside" }, words("overview.needs", { n: more, about: about(more) }));
+  return where === "certified" && below ? element("span", { class: "aside bad" }, words("overview.slices_below", { n: below })) : "";
 }
 
 function searchField(body, bands) {
@@ -75,7 +84,7 @@ function searchField(body, bands) {
 // How to read the page, in plain words.
 function guide() {
   const { error_budget: budget, traffic, looks } = PAGE.evidence;
-  const names = ["certified", "unattained", "estimate", ...(traffic ? ["volume"] : []), ...(looks ? ["look"] : []), budget.mode === "all" && budget.n_claims > 1 ? "together" : "alone"];
+  const names = ["terms", "measures", "certified", "unattained", "estimate", ...(traffic ? ["volume"] : []), ...(looks ? ["look"] : []), budget.mode === "all" && budget.n_claims > 1 ? "together" : "alone"];
   const risk = PAGE.policies.flatMap((policy) => policy.bands).reduce((sum, band) => sum + (band.record.confidence === null ? 0 : 1 - band.record.confidence), 0);
   const values = { n: budget.n_claims, risk: percent(Math.min(1, risk)), posts: traffic ? whole(traffic.n_posts) : "" };
   return section("guide", words("guide.title"), element("div", { class: "columns" }, names.map((name) => element("div", {}, element("h3", {}, words(`guide.${name}.title`)), element("p", {}, words(`guide.${name}.text`, values))))));
