@@ -38,6 +38,7 @@ SCRIPTS = (
     "evidence",
     "signed",
     "choice",
+    "served",
     "policy",
     "overview",
     "main",
