@@ -13,6 +13,7 @@ from data.files import existing_file
 from data.policy import Identifier, Strict, Version, findings_of
 
 LARGEST_FILE = 1 << 20
+DEEPEST = 8
 
 
 class BandChoice(Strict):
@@ -87,12 +88,19 @@ def parse_choice(text: str, where: str | Path) -> Choice:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Reads no aliases, by which a few lines can stand for endless ones."""
+    """Reads no aliases, by which a few lines can stand for endless ones, and nothing deep, which takes long."""
+
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("an alias, and a choice has none")
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.YAMLError(f"more than {DEEPEST} levels, and a choice has 4")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def check_choice(path: str | Path, choice: Choice, points: OperatingPointsFile, digest: str) -> None:

@@ -33,6 +33,7 @@ def application(desk: Desk, key: Key) -> Gate:
             Exception: _bug,
         },
     )
+    app.router.redirect_slashes = False
     app.state.desk = desk
     app.state.one_at_a_time = asyncio.Lock()
     return Gate(app, key)
