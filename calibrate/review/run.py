@@ -43,7 +43,9 @@ def review(
     try:
         from calibrate.review.process import running  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise InputError(f"setpoint review needs {error.name}; run: pip install 'setpoint[serve]'") from error
+        raise InputError(
+            f"setpoint review needs {(error.name or '').partition('.')[0]}; run: pip install 'setpoint[serve]'"
+        ) from error
 
     check_out(out, calibration)
     read_points(calibration)

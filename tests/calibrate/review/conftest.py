@@ -79,8 +79,12 @@ class Client:
         sent = {"origin": self.origin, "content_type": "text/yaml", **headers}
         return self.ask("POST", "/choice", text.encode(), **sent)
 
+    def signing(self, text: str, waivers: dict[str, str] | None = None) -> bytes:
+        """The body of a request to sign."""
+        return json.dumps({"choice": text, "waivers": waivers or {}}).encode()
+
     def sign(self, text: str, waivers: dict[str, str] | None = None) -> Answer:
-        body = json.dumps({"choice": text, "waivers": waivers or {}}).encode()
+        body = self.signing(text, waivers)
         return self.ask("POST", "/sign", body, origin=self.origin, content_type="application/json")
 
     def choice(self, by: str | None = "Ada Lovelace", **thresholds: float | None) -> str:

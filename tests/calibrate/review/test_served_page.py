@@ -1,6 +1,7 @@
 """The served page in a browser: what somebody presses is on disk afterwards, and refusals are told on the page."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from calibrate.choice import load_choice
 from calibrate.operating_points_file import load_operating_points
+from calibrate.review.process import running
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -150,10 +152,6 @@ def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
 
 
 def test_a_server_that_ended_is_told(browser, desk) -> None:
-    import threading
-
-    from calibrate.review.process import running
-
     with running(desk, port=0, ended=threading.Event()) as url:
         context = browser.new_context()
         page = context.new_page()

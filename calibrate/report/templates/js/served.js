@@ -16,6 +16,7 @@ function signing(boxes, text, { name, rationale, problem }) {
   function tell(...lines) {
     say(problem, "");
     outcome.replaceChildren(...lines.filter(Boolean).map((line) => element("p", {}, line)));
+    if (lines.length) outcome.scrollIntoView({ block: "nearest" });
   }
 
   async function sign() {
