@@ -1,7 +1,7 @@
 """choice.yaml: which thresholds a policy lead chose on the page. A wish, not a certificate: it is tested again."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -13,6 +13,7 @@ from data.files import existing_file
 from data.policy import Identifier, Strict, Version, findings_of
 
 LARGEST_FILE = 1 << 20
+DEEPEST = 8
 
 
 class BandChoice(Strict):
@@ -63,15 +64,43 @@ def load_choice(path: str | Path) -> Choice:
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path}: {path.stat().st_size:,} bytes; a choice has at most {LARGEST_FILE:,}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+        return parse_choice(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a YAML file ({error})") from error
+
+
+def parse_choice(text: str, where: str | Path) -> Choice:
+    """Read the text of a choice.yaml, which `where` names in messages.
+
+    Raises:
+        InputError: as of `load_choice`.
+    """
+    try:
+        content = yaml.load(text, Loader=_PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date, endless numbers
+        raise InputError(f"{where}: not a YAML file ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping with the keys of setpoint/choice/v1")
+        raise InputError(f"{where}: expected a mapping with the keys of setpoint/choice/v1")
     try:
         return Choice.model_validate(content)
     except ValidationError as error:
-        raise InputError(findings_of(path, error)) from error
+        raise InputError(findings_of(where, error)) from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads no aliases, by which a few lines can stand for endless ones, and nothing deep, which takes long."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias, and a choice has none")
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.YAMLError(f"more than {DEEPEST} levels, and a choice has 4")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def check_choice(path: str | Path, choice: Choice, points: OperatingPointsFile, digest: str) -> None:

@@ -51,6 +51,7 @@ VERBS: dict[str, list[Verb]] = {
         Verb("plan", "how many labels, above which score, each target precision takes", "calibrate.plan.run:plan"),
         Verb("golden", "draw a sample to label; freeze it, labelled, as a golden set", "data.freezing:golden"),
         Verb("calibrate", "find the thresholds that hold, with curves and a page to read", "calibrate.run:calibrate"),
+        Verb("review", "the page, served to one browser: save choices and sign them", "calibrate.review.run:review"),
         Verb("sign", "vouch for thresholds by name, certified again from the data", "calibrate.signing.sign:sign"),
     ],
     "for the serving team": [

@@ -45,6 +45,7 @@ SCRIPTS = (
     "evidence",
     "signed",
     "choice",
+    "served",
     "policy",
     "overview",
     "main",

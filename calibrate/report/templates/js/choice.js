@@ -30,6 +30,7 @@ function choiceText(entries, by, rationale) {
 
 // Where a choice goes: to this machine's disk. A page that is served puts its own way here.
 const DELIVERY = {
+  about: "choice.about",
   words: "choice.download",
   deliver(text) {
     const link = element("a", { href: URL.createObjectURL(new Blob([text], { type: "application/yaml" })), download: "choice.yaml" });
@@ -38,12 +39,12 @@ const DELIVERY = {
   },
 };
 
-// Bands of a policy, and whatever was moved elsewhere.
+// Bands of a policy, and of every other in which one was moved: they share their posts.
 function choosable(policyPlace) {
   return PAGE.policies.flatMap((policy, place) =>
     policy.bands.flatMap((band, bandPlace) => {
-      const isHere = place === policyPlace;
-      if (!isHere && !isMoved(place, bandPlace)) return [];
+      const isHere = place === policyPlace || policy.bands.some((_, each) => isMoved(place, each));
+      if (!isHere) return [];
       const threshold = CHOSEN[place][bandPlace];
       if (threshold === null && !isMoved(place, bandPlace)) return [];
       return [{ policy, policyPlace: place, bandPlace, threshold }];
@@ -57,30 +58,36 @@ async function openChoice(policyPlace) {
   const name = element("input", { id: "choice-by", type: "text", maxlength: 120, autocomplete: "name" });
   const rationale = element("textarea", { id: "choice-rationale", rows: 3, maxlength: 4000 });
   const problem = element("p", { class: "problem", role: "alert" });
+  const served = DELIVERY.serve?.(boxes, () => choiceText(kept(), name.value.trim(), rationale.value.trim()), { name, rationale, problem });
   const dialog = element(
     "dialog", { class: "choice", "aria-labelledby": "choice-title" },
     element(
       "form", { method: "dialog", onsubmit: submit },
       element("h2", { id: "choice-title" }, words("choice.title")),
-      element("p", { class: "soft" }, words("choice.about")),
+      element("p", { class: "soft" }, words(DELIVERY.about)),
       entries.length ? element("ul", { class: "entries" }, boxes.map((box) => box.node)) : element("p", {}, words("choice.nothing")),
       element("label", { for: "choice-by" }, words("choice.by")), name,
       element("label", { for: "choice-rationale" }, words("choice.rationale")), rationale,
       problem,
-      element("div", { class: "buttons" }, element("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, words("choice.cancel")), element("button", { type: "submit", class: "strong", disabled: !entries.length }, words(DELIVERY.words))),
+      served?.outcome,
+      element("div", { class: "buttons" }, element("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, words("choice.cancel")), element("button", { type: "submit", class: served ? "quiet save" : "strong", disabled: !entries.length }, words(DELIVERY.words)), served?.button),
     ),
   );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
 
+  function kept() {
+    return boxes.filter((box) => box.input.checked).map((box) => box.entry);
+  }
+
   async function submit(event) {
     event.preventDefault();
-    const kept = boxes.filter((box) => box.input.checked).map((box) => box.entry);
-    if (!kept.length) return say(problem, words("choice.none_kept"));
+    if (!kept().length) return say(problem, words("choice.none_kept"));
     try {
-      await DELIVERY.deliver(choiceText(kept, name.value.trim(), rationale.value.trim()));
-      dialog.close();
+      const said = await DELIVERY.deliver(choiceText(kept(), name.value.trim(), rationale.value.trim()));
+      if (!served) return dialog.close();
+      served.say(said);
     } catch (error) {
       say(problem, error.message);
     }
@@ -94,15 +101,17 @@ async function withStanding(entry) {
   return { ...entry, where: standing(entry.policy.bands[entry.bandPlace], entry.threshold, figures?.volume) };
 }
 
+// Where nothing has to be waived.
+const SAFE = new Set(["certified", "fits", "off"]);
+
 function choiceRow(entry, i) {
   const input = element("input", { type: "checkbox", id: `choice-${i}`, checked: true });
   const band = entry.policy.bands[entry.bandPlace];
   const text = entry.threshold === null ? words("standing.off") : shownThreshold(entry.threshold);
-  const isSafe = ["certified", "fits", "off"].includes(entry.where);
   const node = element(
     "li", {},
     input,
-    element("label", { for: input.id }, element("strong", {}, foreign(entry.policy.name)), " ", foreign(band.title), ": ", text, " ", standingBadge(entry.where), isSafe ? null : element("span", { class: "warning" }, words("choice.uncovered"))),
+    element("label", { for: input.id }, element("strong", {}, foreign(entry.policy.name)), " ", foreign(band.title), ": ", text, " ", standingBadge(entry.where), SAFE.has(entry.where) ? null : element("span", { class: "warning" }, words("choice.uncovered"))),
   );
   return { entry, input, node };
 }

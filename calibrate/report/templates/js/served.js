@@ -1,0 +1,75 @@
+// A page that `setpoint review` serves saves choices there instead of downloading them, and signs them.
+if (document.documentElement.dataset.served !== undefined) {
+  DELIVERY.about = "served.about";
+  DELIVERY.words = "served.save";
+  DELIVERY.deliver = async (text) => words("served.saved", { file: isolated((await asked("/choice", "text/yaml", text, "served.unsaved")).saved) });
+  DELIVERY.serve = signing;
+}
+
+// What signing adds to the dialog: a reason for each threshold without a promise, a button, and what came of it.
+function signing(boxes, text, { name, rationale, problem }) {
+  const outcome = element("div", { class: "outcome", role: "status" });
+  const button = element("button", { type: "button", class: "strong sign", disabled: !boxes.length, onclick: sign }, words("served.sign"));
+  boxes.filter((box) => !SAFE.has(box.entry.where)).forEach(addWaiver);
+  return { outcome, button, say: tell };
+
+  function tell(...lines) {
+    say(problem, "");
+    outcome.replaceChildren(...lines.filter(Boolean).map((line) => element("p", {}, line)));
+    if (lines.length) outcome.scrollIntoView({ block: "nearest" });
+  }
+
+  async function sign() {
+    tell();
+    const lacking = notYet();
+    if (lacking) {
+      say(problem, lacking.why);
+      return lacking.field?.focus();
+    }
+    button.disabled = true;
+    tell(words("served.working"));
+    try {
+      const waived = boxes.filter((box) => box.waiver && box.input.checked);
+      const waivers = Object.fromEntries(waived.map(({ entry, waiver }) => [`${entry.policy.policy_id}.${entry.bandPlace}`, waiver.value]));
+      const said = await asked("/sign", "application/json", JSON.stringify({ choice: text(), waivers }), "served.refused");
+      const lines = said.lines.filter((line) => !said.complete || !line.startsWith("all signatures"));
+      tell(words("served.signed", { said: said.signed }), ...lines, said.complete && words("served.complete"));
+    } catch (error) {
+      tell();
+      say(problem, error.message);
+    } finally {
+      button.disabled = false;
+    }
+    return undefined;
+  }
+
+  // The first thing that has to be filled in before anybody is asked.
+  function notYet() {
+    if (!boxes.some((box) => box.input.checked)) return { why: words("choice.none_kept") };
+    if (!name.value.trim()) return { why: words("served.no_name"), field: name };
+    if (!rationale.value.trim()) return { why: words("served.no_reason"), field: rationale };
+    const open = boxes.find((box) => box.waiver && box.input.checked && !box.waiver.value.trim());
+    if (!open) return null;
+    const { policy, bandPlace, threshold } = open.entry;
+    return { why: words("served.no_waiver", { band: isolated(policy.bands[bandPlace].title), threshold: shownThreshold(threshold) }), field: open.waiver };
+  }
+}
+
+function addWaiver(box, i) {
+  box.waiver = element("textarea", { id: `waiver-${i}`, rows: 2, maxlength: 4000 });
+  box.node.append(element("div", { class: "waiver" }, element("label", { for: box.waiver.id }, words("served.waiver")), box.waiver));
+}
+
+// Sends something to where the page came from; what it answers, or an error that says why not.
+async function asked(path, type, body, refusal) {
+  let answer;
+  try {
+    answer = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body, credentials: "same-origin" });
+  } catch {
+    throw new Error(words("served.unreachable"));
+  }
+  if (answer.ok) return answer.json();
+  const isJson = answer.headers.get("content-type")?.startsWith("application/json");
+  const why = isJson ? (await answer.json()).refused.join("\n") : await answer.text();
+  throw new Error(`${words(refusal)} ${why}`);
+}

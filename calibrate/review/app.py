@@ -1,0 +1,110 @@
+"""The HTTP side of the served page, as a Starlette application behind its gate."""
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Route
+
+from calibrate.review.body import Refusal, signing_of, text_of
+from calibrate.review.desk import Desk
+from calibrate.review.gate import Gate, Key, refused
+from data.errors import InputError
+
+
+def application(desk: Desk, key: Key) -> Gate:
+    """The page, the files beside it, and what the page may ask for."""
+    app = Starlette(
+        routes=[
+            Route("/", page),
+            Route("/choice", save, methods=["POST"]),
+            Route("/sign", sign, methods=["POST"]),
+            Route("/{name}", file),
+        ],
+        exception_handlers={
+            Refusal: _refused,
+            InputError: _wrong,
+            HTTPException: _http,
+            ClientDisconnect: _gone,
+            Exception: _bug,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.desk = desk
+    app.state.one_at_a_time = asyncio.Lock()
+    return Gate(app, key)
+
+
+async def page(request: Request) -> Response:
+    """The page."""
+    return HTMLResponse(await asyncio.to_thread(_desk(request).page))
+
+
+async def file(request: Request) -> Response:
+    """A file beside the page."""
+    found = await asyncio.to_thread(_desk(request).file, request.path_params["name"])
+    if found is None:
+        raise HTTPException(404)
+    return FileResponse(found, filename=found.name)
+
+
+async def save(request: Request) -> Response:
+    """Keep a choice."""
+    text = await text_of(request, "text/yaml")
+    async with request.app.state.one_at_a_time:
+        path = await asyncio.to_thread(_desk(request).save, text)
+    return answer({"saved": str(path)}, 201)
+
+
+async def sign(request: Request) -> Response:
+    """Sign a choice."""
+    choice, waivers = signing_of(await text_of(request, "application/json"))
+    async with request.app.state.one_at_a_time:
+        result = await asyncio.to_thread(_desk(request).sign, choice, waivers)
+    return answer(
+        {
+            "signed": result.title.removeprefix("sign: "),
+            "lines": result.lines,
+            "complete": result.complete,
+            "missing": result.missing,
+            "by": result.by,
+            "out": str(result.out),
+        }
+    )
+
+
+def answer(content: dict[str, Any], status: int = 200) -> Response:
+    """JSON in ASCII: whatever text came in, and half a character too, goes out."""
+    closing = {"connection": "close"} if status in (408, 413, 415) else {}
+    return Response(json.dumps(content), status, headers=closing, media_type="application/json")
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return answer({"refused": error.lines}, error.status)
+
+
+def _wrong(_request: Request, error: Exception) -> Response:
+    return answer({"refused": str(error).splitlines()}, 422)
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refused(error.status_code, error.detail)
+
+
+def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
+
+
+def _bug(_request: Request, _error: Exception) -> Response:
+    return answer({"refused": ["internal error; the terminal of `setpoint review` holds the traceback"]}, 500)

@@ -1,0 +1,81 @@
+"""What the served page can do: keep a choice, sign one. No HTTP here; the errors say what a person should do."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from calibrate.choice import parse_choice
+from calibrate.signing.result import SignResult
+from calibrate.signing.sign import sign_choice
+from data.files import atomic_file
+
+PAGE = "index.html"
+BESIDE = (".csv", ".xlsx")
+"""Endings of the files beside the page that are served."""
+HERE = "your choice"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where choices and signatures of one calibration go. `save` and `sign` are called one at a time.
+
+    Attributes:
+        calibration: folder that `calibrate` wrote.
+        signatures: record of all signatures.
+        out: the signed calibration.
+        choices: folder of saved choices.
+        today: a golden set that expired before it is refused; None is the current date.
+    """
+
+    calibration: Path
+    signatures: Path
+    out: Path
+    choices: Path
+    today: date | None = None
+
+    @property
+    def report(self) -> Path:
+        """The folder of the page."""
+        return self.calibration / "report"
+
+    def page(self) -> bytes:
+        """The page, which is told that it is served: it then saves and signs instead of downloading."""
+        return (self.report / PAGE).read_bytes().replace(b"<html ", b"<html data-served ", 1)
+
+    def file(self, name: str) -> Path | None:
+        """A file beside the page, by its exact name; None if there is none of that name to give."""
+        with os.scandir(self.report) as entries:
+            names = {each.name for each in entries if each.is_file(follow_symlinks=False)}
+        return self.report / name if name in names and name.endswith(BESIDE) else None
+
+    def save(self, text: str) -> Path:
+        """Keep a choice as a new file.
+
+        Raises:
+            InputError: it is none.
+        """
+        parse_choice(text, HERE)
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = self.choices / f"choice-{now}-{secrets.token_hex(8)}.yaml"  # no two are ever alike
+        with atomic_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+        return path
+
+    def sign(self, text: str, waivers: Mapping[str, str]) -> SignResult:
+        """Sign a choice.
+
+        Raises:
+            InputError: as of `calibrate.signing.sign.sign_choice`; nothing is written then.
+        """
+        return sign_choice(
+            self.calibration,
+            parse_choice(text, HERE),
+            waivers=waivers,
+            signatures=self.signatures,
+            out=self.out,
+            today=self.today,
+            chosen_in=HERE,
+        )

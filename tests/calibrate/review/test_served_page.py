@@ -1,0 +1,163 @@
+"""The served page in a browser: what somebody presses is on disk afterwards, and refusals are told on the page."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from browser import chromium
+from playwright.sync_api import Browser, Page, expect
+
+from calibrate.choice import load_choice
+from calibrate.operating_points_file import load_operating_points
+from calibrate.review.process import running
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LONG = 60_000  # milliseconds: signing certifies anew
+MOST_ACTIONS = 6
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@contextmanager
+def opened(browser: Browser, url: str, *, refusals: int = 0, **settings: object) -> Iterator[Page]:
+    """Open the printed address; only this server is asked, and nothing is said but of refusals that are expected."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+    page = context.new_page()
+    fetched: list[str] = []
+    said: list[str] = []
+    context.on("request", lambda request: fetched.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(url)
+    page.wait_for_function("document.documentElement.dataset.ready")
+    yield page
+    assert len(said) == refusals, said
+    assert all("422" in each for each in said), said
+    assert all(each.startswith(url.partition("?")[0]) for each in fetched)
+    context.close()
+
+
+def findings(page: Page) -> list[str]:
+    page.evaluate(AXE)
+    result = page.evaluate("(tags) => axe.run(document, { runOnly: tags })", RULES)
+    return [f"{each['id']}: {node['html'][:160]}" for each in result["violations"] for node in each["nodes"]]
+
+
+def signatures(desk) -> list[dict]:
+    return [json.loads(line) for line in desk.signatures.read_text().splitlines()]
+
+
+def saved(desk) -> list[Path]:
+    return sorted(desk.choices.iterdir())
+
+
+def test_move_save_and_sign(browser, stranger) -> None:
+    desk = stranger.desk
+    with opened(browser, stranger.url, refusals=1) as page:
+        assert "token" not in page.url
+        page.locator(".glance a").first.click()
+        page.locator(".slider").press("ArrowRight")
+        shown = page.evaluate("setpoint.CHOSEN[0][0]")
+        page.locator(".choose").click()
+        page.fill("#choice-by", "Ada Lovelace")
+        page.fill("#choice-rationale", "Fewer wrongful removals.")
+        outcome = page.get_by_role("status")
+        page.locator(".save").click()
+        expect(outcome).to_contain_text("Saved: ")
+        [path] = saved(desk)
+        assert path.name in outcome.inner_text()
+        choice = load_choice(path)
+        assert (choice.by, choice.choices[0].action, choice.choices[0].threshold) == (
+            "Ada Lovelace",
+            "auto_remove",
+            shown,
+        )
+        assert shown > load_operating_points(desk.calibration).policies[0].bands[0].threshold
+        page.locator(".sign").click()
+        expect(outcome).to_contain_text("Signed. ", timeout=LONG)
+        expect(outcome).to_contain_text("still missing: one more signature, by another name")
+        [line] = signatures(desk)
+        assert (line["by"], line["thresholds"][0]["threshold"]) == ("Ada Lovelace", shown)
+        assert findings(page) == []
+        page.locator(".sign").click()
+        problem = page.locator(".choice .problem")
+        expect(problem).to_contain_text("Not signed.", timeout=LONG)
+        expect(problem).to_contain_text("a second signature needs another name")
+        expect(outcome).to_be_empty()
+        assert findings(page) == []
+        page.fill("#choice-by", "Grace Hopper")
+        page.locator(".sign").click()
+        expect(outcome).to_contain_text("Nothing is missing", timeout=LONG)
+        expect(problem).to_be_empty()
+    assert [each["by"] for each in signatures(desk)] == ["Ada Lovelace", "Grace Hopper"]
+    assert load_operating_points(desk.out).policies[0].bands[0].threshold == shown
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_threshold_without_a_promise_asks_for_a_reason(browser, stranger, scheme: str) -> None:
+    desk = stranger.desk
+    with opened(browser, stranger.url, color_scheme=scheme, viewport={"width": 360, "height": 740}) as page:
+        page.locator(".glance a").first.click()
+        page.locator(".slider").press("Home")
+        page.locator(".choose").click()
+        problem, outcome = page.locator(".choice .problem"), page.get_by_role("status")
+        for field, value, lacking in (
+            ("#choice-by", "Ada Lovelace", "Say who signs."),
+            ("#choice-rationale", "A drill.", "Say why, for the record."),
+            ("#waiver-0", "One day, watched by hand.", "Nothing is promised for"),
+        ):
+            page.locator(".sign").click()
+            expect(problem).to_contain_text(lacking)
+            expect(page.locator(field)).to_be_focused()
+            page.fill(field, value)
+        assert page.locator(".waiver").count() == 1
+        assert findings(page) == []
+        page.locator(".sign").click()
+        expect(outcome).to_contain_text("1 waived", timeout=LONG)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert findings(page) == []
+    [line] = signatures(desk)
+    assert line["waivers"] == {"fire.0": "One day, watched by hand."}
+    assert load_operating_points(desk.out).policies[0].bands[0].status == "waived"
+
+
+def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
+    """The checklist of CONTRIBUTING.md, step by step."""
+    taken = 0
+
+    def action(step: object) -> None:
+        nonlocal taken
+        taken += 1
+
+    with opened(browser, stranger.url) as page:
+        action(page.locator(".glance a").first.click())
+        action(page.locator(".slider").press("ArrowRight"))
+        action(page.locator(".choose").click())
+        action(page.fill("#choice-by", "Ada Lovelace"))
+        action(page.fill("#choice-rationale", "Fewer wrongful removals."))
+        action(page.locator(".sign").click())
+        expect(page.get_by_role("status")).to_contain_text("Signed. ", timeout=LONG)
+    assert taken <= MOST_ACTIONS
+    [line] = signatures(stranger.desk)
+    assert (line["by"], line["rationale"]) == ("Ada Lovelace", "Fewer wrongful removals.")
+
+
+def test_a_server_that_ended_is_told(browser, desk) -> None:
+    with running(desk, port=0, ended=threading.Event()) as url:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(url)
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+    page.locator(".save").click()
+    expect(page.locator(".choice .problem")).to_contain_text("Is `setpoint review` still running?")
+    context.close()
