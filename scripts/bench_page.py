@@ -26,13 +26,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import calibrate.run as verb
-from calibrate import outcome
+from calibrate import certify, outcome
 from calibrate.inputs import CalibrationInputs
 from calibrate.operating_points_file import BandRecord, CalibratorRecord, ErrorBudgetRecord, PolicyRecord
 from calibrate.probability import Calibrator
 from calibrate.production.files import Production, ProductionFiles
 from calibrate.ranks.ranked import rank_labels
+from calibrate.run import calibrate
 from calibrate.slices import rows_by_value
 from calibrate.traffic.capacity import awaiting_traffic
 from calibrate.traffic.file import METADATA_KEY, PolicyTraffic, TrafficMetadata, rows_of
@@ -82,14 +82,14 @@ def build(n_policies: int, n_items: int, folder: Path, *, compared: bool = False
     with (
         patch("calibrate.certify.read_inputs", return_value=inputs),
         patch("calibrate.certify.read_production", side_effect=lambda *_: serving(inputs)),
-        timed(verb, "policy_against", spent),
-        timed(verb, "policy_numbers", spent),
-        timed(verb, "slice_columns", spent),
-        timed(verb, "choose_examples", spent),
+        timed(certify, "policy_against", spent),
+        timed(certify, "policy_numbers", spent),
+        timed(certify, "slice_columns", spent),
+        timed(certify, "choose_examples", spent),
         timed(outcome, "embedded_examples", spent),
         timed(outcome, "write_report", spent),
     ):
-        verb.calibrate(
+        calibrate(
             scores=folder,
             golden=folder / "golden",
             policies=folder / "policies",
