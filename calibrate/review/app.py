@@ -23,6 +23,7 @@ def application(desk: Desk, key: Key) -> Gate:
             Route("/", page),
             Route("/choice", save, methods=["POST"]),
             Route("/sign", sign, methods=["POST"]),
+            Route("/favicon.ico", icon),
             Route("/{name}", file),
         ],
         exception_handlers={
@@ -50,6 +51,11 @@ async def file(request: Request) -> Response:
     if found is None:
         raise HTTPException(404)
     return FileResponse(found, filename=found.name)
+
+
+async def icon(_request: Request) -> Response:
+    """None: browsers ask for one, and would report its absence as an error."""
+    return Response(status_code=204)
 
 
 async def save(request: Request) -> Response:

@@ -18,7 +18,10 @@ SAFE_HEADERS = {
 }
 READING = ("GET", "HEAD")
 # A page that goes on by itself: after a redirect, a link from another site would bring no SameSite=Strict cookie.
-GO_ON = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0; url=/"><title>Setpoint</title>'
+GO_ON = (
+    '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0; url=/"><link rel="icon" href="data:,">'
+    "<title>Setpoint</title>"
+)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """A small calibration to run: policies, a golden set, a validation split and scores, all generated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from browser import chromium
 from numpy.typing import NDArray
+from playwright.sync_api import Browser
 from scipy.special import expit
 
 from calibrate.run import calibrate
@@ -133,6 +135,13 @@ def make_calibration(tmp_path: Path) -> Callable[..., Calibration]:
 def calibration(make_calibration: Callable[..., Calibration]) -> Calibration:
     """The usual inputs."""
     return make_calibration()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all pages: Playwright runs once a process."""
+    with chromium() as browser:
+        yield browser
 
 
 RandomSet = Callable[[np.random.Generator, int], tuple[NDArray, NDArray]]

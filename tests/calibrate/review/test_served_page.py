@@ -8,7 +8,6 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from browser import chromium
 from playwright.sync_api import Browser, Page, expect
 
 from calibrate.choice import load_choice
@@ -19,12 +18,6 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LONG = 60_000  # milliseconds: signing certifies anew
 MOST_ACTIONS = 6
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @contextmanager
