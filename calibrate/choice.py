@@ -88,19 +88,34 @@ def parse_choice(text: str, where: str | Path) -> Choice:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Reads no aliases, by which a few lines can stand for endless ones, and nothing deep, which takes long."""
+    """Reads no aliases, by which a few lines can stand for endless ones, and nothing deep, which takes long.
+
+    No tags, and no key twice, of which only the last would count.
+    """
 
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("an alias, and a choice has none")
+        if getattr(self.peek_event(), "tag", None):
+            raise yaml.YAMLError("a tag, and a choice has none")
         self.depth += 1
         if self.depth > DEEPEST:
             raise yaml.YAMLError(f"more than {DEEPEST} levels, and a choice has 4")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: a key is a plain word")
+            if key.value in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value[:40]!r} stands twice")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def check_choice(path: str | Path, choice: Choice, points: OperatingPointsFile, digest: str) -> None:

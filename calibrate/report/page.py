@@ -46,6 +46,7 @@ SCRIPTS = (
     "signed",
     "choice",
     "served",
+    "before",
     "policy",
     "overview",
     "main",

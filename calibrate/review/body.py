@@ -52,7 +52,7 @@ def signing_of(text: str) -> tuple[str, dict[str, str]]:
     """The choice and the waivers of a request to sign; Refusal where it says something else."""
     expected = Refusal(400, 'expected {"choice": "text of choice.yaml", "waivers": {"POLICY_ID.BAND": "why"}}')
     try:
-        content: Any = json.loads(text)
+        content: Any = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise expected from error
     if not isinstance(content, dict) or set(content) != {"choice", "waivers"}:
@@ -63,3 +63,10 @@ def signing_of(text: str) -> tuple[str, dict[str, str]]:
     if not all(isinstance(why, str) for why in waivers.values()):
         raise expected
     return choice, waivers
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

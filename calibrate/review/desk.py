@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from calibrate.choice import parse_choice
+from calibrate.choice import check_choice, parse_choice
+from calibrate.review.before import left_before
+from calibrate.signing.recertified import read_points
 from calibrate.signing.result import SignResult
 from calibrate.signing.sign import sign_choice
 from data.files import atomic_file
@@ -20,7 +22,7 @@ HERE = "your choice"
 
 @dataclass(frozen=True)
 class Desk:
-    """Where choices and signatures of one calibration go. `save` and `sign` are called one at a time.
+    """Where choices and signatures of one calibration go. `sign` is called one at a time.
 
     Attributes:
         calibration: folder that `calibrate` wrote.
@@ -42,8 +44,15 @@ class Desk:
         return self.calibration / "report"
 
     def page(self) -> bytes:
-        """The page, which is told that it is served: it then saves and signs instead of downloading."""
-        return (self.report / PAGE).read_bytes().replace(b"<html ", b"<html data-served ", 1)
+        """The page, which is told that it is served, and what was saved and signed before.
+
+        It then saves and signs instead of downloading.
+        """
+        _, digest = read_points(self.calibration)
+        left = left_before(self.choices, self.out, digest).embedded()
+        told = b'<script type="application/json" id="before">' + left + b"</script>\n</head>"
+        page = (self.report / PAGE).read_bytes()
+        return page.replace(b"<html ", b"<html data-served ", 1).replace(b"</head>", told, 1)
 
     def file(self, name: str) -> Path | None:
         """A file beside the page, by its exact name; None if there is none of that name to give."""
@@ -55,10 +64,10 @@ class Desk:
         """Keep a choice as a new file.
 
         Raises:
-            InputError: it is none.
+            InputError: it is none, or of another calibration.
         """
-        parse_choice(text, HERE)
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        check_choice(HERE, parse_choice(text, HERE), *read_points(self.calibration))
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")  # by which the names are in order
         path = self.choices / f"choice-{now}-{secrets.token_hex(8)}.yaml"  # no two are ever alike
         with atomic_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")

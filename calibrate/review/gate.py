@@ -93,6 +93,8 @@ class Gate:
             return self._first(method, query)
         if method not in READING and headers.getlist("origin") != [f"http://{hosts[0]}"]:
             return refused(403, "Only the page of this server may send something.")
+        if not _from_here(method, headers):
+            return refused(403, "Only the page of this server may ask for this.")
         if "token" in query and method in READING:
             return HTMLResponse(GO_ON)
         return None
@@ -107,6 +109,17 @@ class Gate:
         if self.key.is_used:
             return refused(403, "This address was used already, and opens once. Start `setpoint review` again.")
         return refused(403, "This is not the address that `setpoint review` printed: its token is another.")
+
+
+def _from_here(method: str, headers: Headers) -> bool:
+    """Whether the browser says that this page asks, or a person who opens an address, where it says anything.
+
+    A strict cookie does not tell: to it, pages of other ports of this machine are of the same site.
+    """
+    site = headers.get("sec-fetch-site", "same-origin")
+    if site == "same-origin" or method not in READING:
+        return site == "same-origin"
+    return site == "none" or headers.get("sec-fetch-mode") == "navigate"
 
 
 def refused(status: int, why: str) -> Response:

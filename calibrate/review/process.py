@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from calibrate.review.app import application
+from calibrate.review.connection import HEAD_SECONDS, PatientProtocol
 from calibrate.review.desk import Desk
 from calibrate.review.gate import Key
 from data.errors import InputError
@@ -66,7 +67,7 @@ def _config(desk: Desk, key: Key) -> uvicorn.Config:
     return uvicorn.Config(
         application(desk, key),
         loop="none",
-        http="h11",  # which limits the size of headers
+        http=PatientProtocol,  # h11, which limits the size of headers
         h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=64,
         backlog=64,
@@ -78,7 +79,7 @@ def _config(desk: Desk, key: Key) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=20,
+        timeout_keep_alive=int(HEAD_SECONDS),
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 

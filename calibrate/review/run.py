@@ -37,8 +37,8 @@ def review(
         today: a golden set that expired before this date is not signed for; None is the current date.
 
     Raises:
-        InputError: the calibration cannot be signed or has no page, the port is taken, or the extra `serve` is not
-            installed.
+        InputError: the calibration cannot be signed or has no page of its own, the port is taken, or the extra
+            `serve` is not installed.
     """
     try:
         from calibrate.review.process import running  # noqa: PLC0415
@@ -48,10 +48,12 @@ def review(
         ) from error
 
     check_out(out, calibration)
-    read_points(calibration)
+    _, digest = read_points(calibration)
     read_made_from(calibration)
     desk = Desk(calibration, signatures, out, choices, today)
-    existing_file(desk.report / PAGE)
+    page = existing_file(desk.report / PAGE)
+    if f'"{digest}"'.encode() not in page.read_bytes():
+        raise InputError(f"{page}: is of other thresholds than operating_points.json beside it; calibrate again")
     stop = threading.Event()
     handlers = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -53,7 +53,7 @@ def result_of(
     bands = [(policy.policy_id, band) for policy in signed.policies for band in policy.bands]
     promised = sum(band.status == "certified" for _, band in bands)
     waived = sum(band.status == "waived" for _, band in bands)
-    missing = list(_missing(signed))
+    missing = list(missing_signatures(signed))
     lines = [*_changes(signed, found), *missing]
     if others:
         names = ", ".join(dict.fromkeys(each.by for each in others))
@@ -72,7 +72,8 @@ def result_of(
     return SignResult(title, lines, not missing, missing, signed_by, out)
 
 
-def _missing(signed: OperatingPointsFile) -> Iterator[str]:
+def missing_signatures(signed: OperatingPointsFile) -> Iterator[str]:
+    """A sentence for each number of signatures that bands lack."""
     by_number: dict[int, list[str]] = {}
     for policy_id, band, number in lacking(signed):
         by_number.setdefault(number, []).append(f"{policy_id}, {band.action}")

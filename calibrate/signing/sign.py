@@ -102,7 +102,7 @@ def sign_choice(
         waivers=checked_waivers(waivers, certified.outcome.content),
         calibration=again.digest,
         precisions={} if moves else again.precisions,
-        thresholds=_thresholds(certified.outcome.content),
+        thresholds=thresholds_of(certified.outcome.content),
         previous=None,
     )
     with locked_record(signatures) as record:
@@ -132,10 +132,11 @@ def _recorded(
 
 
 def _as_calibrated(points: OperatingPointsFile, digest: str) -> Choice:
-    return Choice(schema="setpoint/choice/v1", calibration=digest, choices=_thresholds(points))
+    return Choice(schema="setpoint/choice/v1", calibration=digest, choices=thresholds_of(points))
 
 
-def _thresholds(points: OperatingPointsFile) -> list[BandChoice]:
+def thresholds_of(points: OperatingPointsFile) -> list[BandChoice]:
+    """All bands at their thresholds."""
     return [
         BandChoice(
             policy_id=policy.policy_id,
@@ -151,6 +152,6 @@ def _thresholds(points: OperatingPointsFile) -> list[BandChoice]:
 
 def _moves(choice: Choice, found: OperatingPointsFile) -> Moves:
     """Where the choice differs from what was found again."""
-    certified = {(each.policy_id, each.band): each.threshold for each in _thresholds(found)}
+    certified = {(each.policy_id, each.band): each.threshold for each in thresholds_of(found)}
     wanted = {(each.policy_id, each.band): each.threshold for each in choice.choices}
     return {band: threshold for band, threshold in wanted.items() if threshold != certified[band]}

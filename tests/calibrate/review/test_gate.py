@@ -72,6 +72,18 @@ def test_another_page_cannot_write(client, origin: str | None) -> None:
     assert not client.desk.choices.exists()
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+def test_what_the_browser_says_of_who_asks_counts(client, site: str) -> None:
+    """To a strict cookie, a page of another port of this machine is of the same site."""
+    assert client.save(client.choice(), sec_fetch_site=site).status == 403
+    assert not client.desk.choices.exists()
+    for path in ("/", "/bands.csv"):
+        loaded = client.get(path, sec_fetch_site=site, sec_fetch_mode="no-cors")
+        assert loaded.status == (200 if site == "none" else 403)
+        assert client.get(path, sec_fetch_site=site, sec_fetch_mode="navigate").status == 200, "a link was followed"
+    assert client.save(client.choice(), sec_fetch_site="same-origin").status == 201
+
+
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_a_form_cannot_write(client, kind: str | None) -> None:
     assert client.save(client.choice(), content_type=kind).status == 415

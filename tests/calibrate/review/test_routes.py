@@ -83,7 +83,12 @@ def test_two_people_who_save_lose_nothing(client) -> None:
         ("a: &a [1]\nb: *a", "an alias, and a choice has none"),
         ("a: " + "9" * 5000, "not a YAML file"),
         ("a: 2026-99-99", "not a YAML file"),
-        ("!!python/object/apply:os.system ['true']", "not a YAML file"),
+        ("!!python/object/apply:os.system ['true']", "a tag, and a choice has none"),
+        ("a: !!bool x", "a tag, and a choice has none"),
+        ("a: !!timestamp x", "a tag, and a choice has none"),
+        ("by: Ada\nby: Grace", "the key 'by' stands twice"),
+        ("? [a]\n: b", "a key is a plain word"),
+        ("1: b", "a key is a plain word"),
         ("schema: setpoint/choice/v1", "calibration"),
     ],
 )
@@ -105,6 +110,8 @@ def test_what_is_no_choice_is_not_kept(client, text: str, part: str) -> None:
         b"[" * 100_000,
         b'{"choice": 1, "waivers": {}}',
         b'{"choice": "a", "waivers": []}',
+        b'{"choice": "a", "waivers": {}, "choice": "b"}',
+        b'{"choice": "a", "waivers": {"fire.0": "x", "fire.0": "y"}}',
         b'{"choice": "a", "waivers": {"fire.0": null}}',
         b'{"choice": "a", "waivers": {}, "today": "2020-01-01"}',
         b'{"choice": "a", "waivers": {"a": ' + b"9" * 10_000 + b"}}",
@@ -115,6 +122,43 @@ def test_what_is_no_request_to_sign_is_refused(client, body: bytes) -> None:
     answer = client.ask("POST", "/sign", body, origin=client.origin, content_type="application/json")
     assert answer.status == 400
     assert answer.content["refused"]
+
+
+def test_a_choice_of_another_calibration_is_not_kept(client) -> None:
+    content = yaml.safe_load(client.choice())
+    answer = client.save(yaml.safe_dump({**content, "calibration": "ab" * 32}))
+    assert (answer.status, "another calibration" in answer.content["refused"][0]) == (422, True)
+    assert not client.desk.choices.exists()
+
+
+def test_the_page_tells_what_was_saved_and_signed_before(client) -> None:
+    def left() -> dict:
+        [line] = [line for line in client.get("/").text.splitlines() if 'id="before"' in line]
+        return json.loads(line.partition('id="before">')[2].removesuffix("</script>"))
+
+    assert left() == {"saved": None, "signed": None}
+    harm = "</script><script>window.harmed=1</script>"
+    client.save(client.choice("first"))
+    client.save(client.choice(f"\u202e{harm}", auto_remove=2.5))
+    (client.desk.choices / "choice-99999999T000000Z-x.yaml").write_text("no choice")
+    assert harm not in client.get("/").text
+    saved = left()["saved"]
+    assert (saved["by"], saved["choices"][0]["threshold"]) == (f"\ufffd{harm}", 2.5)
+    assert client.sign(client.choice()).status == 200
+    signed = left()["signed"]
+    assert signed["by"] == ["Ada Lovelace"]
+    assert "one more signature, by another name" in signed["missing"][0]
+    client.sign(client.choice("Grace Hopper"))
+    assert (left()["signed"]["by"], left()["signed"]["missing"]) == (["Ada Lovelace", "Grace Hopper"], [])
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calibrate.review.connection.HEAD_SECONDS", 0.3)
+    for start in (b"", b"GET / HTTP/1.1\r\nx: "):
+        with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+            connection.sendall(start)
+            assert connection.recv(100) == b""
+    assert client.get("/").status == 200
 
 
 def test_half_characters_are_refused_in_words(client) -> None:

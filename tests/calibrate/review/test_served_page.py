@@ -123,6 +123,42 @@ def test_a_threshold_without_a_promise_asks_for_a_reason(browser, stranger, sche
     assert load_operating_points(desk.out).policies[0].bands[0].status == "waived"
 
 
+def test_a_second_person_signs_what_the_first_one_did(browser, desk) -> None:
+    """On another day, in a server of its own: the page shows the thresholds that lack a signature."""
+    with running(desk, port=0, ended=threading.Event()) as url, opened(browser, url) as page:
+        expect(page.locator(".before")).to_have_count(0)
+        page.locator(".glance a").first.click()
+        page.locator(".slider").press("ArrowRight")
+        page.locator(".choose").click()
+        page.fill("#choice-by", "Ada Lovelace")
+        page.fill("#choice-rationale", "Fewer wrongful removals.")
+        page.locator(".save").click()
+        expect(page.get_by_role("status")).to_contain_text("Saved: ")
+        page.locator(".sign").click()
+        expect(page.get_by_role("status")).to_contain_text("Signed. ", timeout=LONG)
+        shown = page.evaluate("setpoint.CHOSEN")
+    narrow = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+    with running(desk, port=0, ended=threading.Event()) as url, opened(browser, url, **narrow) as page:
+        signed, kept = page.locator(".before > div").all()
+        expect(signed).to_contain_text("signed by \u2068Ada Lovelace\u2069.Still missing: one more signature")
+        expect(kept).to_contain_text("saved by \u2068Ada Lovelace\u2069")
+        assert findings(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert page.evaluate("setpoint.CHOSEN") != shown
+        for left in (kept, signed):
+            left.get_by_role("button").click()
+            expect(left.get_by_role("status")).to_have_text("Shown.")
+            assert page.evaluate("setpoint.CHOSEN") == shown
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+        page.fill("#choice-by", "Grace Hopper")
+        page.fill("#choice-rationale", "I read the errors near it.")
+        page.locator(".sign").click()
+        expect(page.locator(".choice .outcome")).to_contain_text("Nothing is missing", timeout=LONG)
+    first, second = signatures(desk)
+    assert first["thresholds"] == second["thresholds"]
+
+
 def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
     """The checklist of CONTRIBUTING.md, step by step."""
     taken = 0

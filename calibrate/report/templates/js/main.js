@@ -38,4 +38,5 @@ addEventListener("afterprint", () => CLOSED.splice(0).forEach((details) => (deta
 addEventListener("hashchange", render);
 document.documentElement.lang = WORDS.language;
 document.documentElement.dir = WORDS.direction;
+showBefore();
 render();
