@@ -41,7 +41,7 @@ def review(
             `serve` is not installed.
     """
     try:
-        from calibrate.review.process import running  # noqa: PLC0415
+        from calibrate.review.process import running  # noqa: PLC0415  (of an extra)
     except ModuleNotFoundError as error:
         raise InputError(
             f"setpoint review needs {(error.name or '').partition('.')[0]}; run: pip install 'setpoint[serve]'"

@@ -1,5 +1,6 @@
 """A small calibration to run: policies, a golden set, a validation split and scores, all generated."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,23 @@ def make_calibration(tmp_path: Path) -> Callable[..., Calibration]:
 def calibration(make_calibration: Callable[..., Calibration]) -> Calibration:
     """The usual inputs."""
     return make_calibration()
+
+
+@pytest.fixture(scope="session")
+def first_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test's workspace is kept for the others."""
+    return tmp_path_factory.mktemp("first") / "workspace"
+
+
+@pytest.fixture
+def calibrated(first_workspace: Path, make_calibration: Callable[..., Calibration], tmp_path: Path) -> Path:
+    """The folder of the usual calibration, which ran once for all tests, in a workspace of this test's own."""
+    if first_workspace.is_dir():
+        shutil.copytree(first_workspace, tmp_path, dirs_exist_ok=True)
+    else:
+        make_calibration().run()
+        shutil.copytree(tmp_path, first_workspace)
+    return tmp_path / "calibration"
 
 
 @pytest.fixture(scope="session")

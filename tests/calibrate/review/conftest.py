@@ -3,21 +3,18 @@
 import http.client
 import json
 import re
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from choices import choice_of
 
-from calibrate.choice import BandChoice, Choice
-from calibrate.operating_points_file import load_operating_points
 from calibrate.review.desk import Desk
 from calibrate.review.process import running
-from data.files import sha256_of_file
 
 
 @dataclass
@@ -89,40 +86,14 @@ class Client:
 
     def choice(self, by: str | None = "Ada Lovelace", **thresholds: float | None) -> str:
         """The text of a choice of all bands; those of fire by their action at other thresholds."""
-        bands = [
-            BandChoice(
-                policy_id=policy.policy_id,
-                policy_version=policy.policy_version,
-                band=place,
-                action=band.action,
-                threshold=thresholds.get(band.action, band.threshold)
-                if policy.policy_id == "fire"
-                else band.threshold,
-            )
-            for policy in load_operating_points(self.desk.calibration).policies
-            for place, band in enumerate(policy.bands)
-        ]
-        digest = sha256_of_file(self.desk.calibration / "operating_points.json")
-        found = Choice(
-            schema="setpoint/choice/v1", calibration=digest, by=by, rationale="It is right.", choices=bands
-        )
+        found = choice_of(self.desk.calibration, by, **thresholds)
         return yaml.safe_dump(found.model_dump(mode="json", by_alias=True))
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test's workspace is kept for the others."""
-    return tmp_path_factory.mktemp("made") / "workspace"
-
-
 @pytest.fixture
-def desk(made: Path, make_calibration: Callable, tmp_path: Path) -> Desk:
-    if made.is_dir():
-        shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    else:
-        make_calibration().run()
-        shutil.copytree(tmp_path, made)
-    return Desk(tmp_path / "calibration", tmp_path / "signatures.jsonl", tmp_path / "signed", tmp_path / "choices")
+def desk(calibrated: Path) -> Desk:
+    folder = calibrated.parent
+    return Desk(calibrated, folder / "signatures.jsonl", folder / "signed", folder / "choices")
 
 
 @pytest.fixture
