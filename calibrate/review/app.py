@@ -98,8 +98,9 @@ def _refused(_request: Request, error: Exception) -> Response:
     return answer({"refused": error.lines}, error.status)
 
 
-def _wrong(_request: Request, error: Exception) -> Response:
-    return answer({"refused": str(error).splitlines()}, 422)
+def _wrong(request: Request, error: Exception) -> Response:
+    """A choice that may not be kept or signed is answered like one that may: browsers report failures as faults."""
+    return answer({"refused": str(error).splitlines()}, 200 if request.method == "POST" else 422)
 
 
 def _http(_request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from calibrate.report.tables.frames import Tables
 from data.files import atomic_file
 
 FORMULA_STARTS = "^[=+\\-@\t\r]"
-MOST_ROWS = 20_000  # of thresholds in the XLSX file: a thinned list; the CSV file holds all of them
+MOST_ROWS = 10_000  # of thresholds in the XLSX file: a thinned list; the CSV file holds all of them
 UNCHANGING = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # one calibration, one file
 
 

@@ -94,7 +94,7 @@ def test_two_people_who_save_lose_nothing(client) -> None:
 )
 def test_what_is_no_choice_is_not_kept(client, text: str, part: str) -> None:
     for answer in (client.save(text), client.sign(text)):
-        assert answer.status == 422
+        assert answer.status == 200
         assert part in " ".join(answer.content["refused"])
     assert not client.desk.choices.exists()
     assert not client.desk.signatures.exists()
@@ -127,7 +127,7 @@ def test_what_is_no_request_to_sign_is_refused(client, body: bytes) -> None:
 def test_a_choice_of_another_calibration_is_not_kept(client) -> None:
     content = yaml.safe_load(client.choice())
     answer = client.save(yaml.safe_dump({**content, "calibration": "ab" * 32}))
-    assert (answer.status, "another calibration" in answer.content["refused"][0]) == (422, True)
+    assert (answer.status, "another calibration" in answer.content["refused"][0]) == (200, True)
     assert not client.desk.choices.exists()
 
 
@@ -164,7 +164,7 @@ def test_a_head_that_does_not_end_is_not_waited_for(client, monkeypatch: pytest.
 def test_half_characters_are_refused_in_words(client) -> None:
     body = '{"choice": "schema: \\ud800", "waivers": {"\\udfff.0": "\\ud800"}}'
     answer = client.ask("POST", "/sign", body.encode(), origin=client.origin, content_type="application/json")
-    assert (answer.status, len(answer.content["refused"]) > 0) == (422, True)
+    assert (answer.status, len(answer.content["refused"]) > 0) == (200, True)
     answer = client.ask(
         "POST",
         "/sign",
@@ -172,7 +172,7 @@ def test_half_characters_are_refused_in_words(client) -> None:
         origin=client.origin,
         content_type="application/json",
     )
-    assert (answer.status, "waivers." in answer.content["refused"][0]) == (422, True)
+    assert (answer.status, "waivers." in answer.content["refused"][0]) == (200, True)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -206,7 +206,7 @@ def test_signed_by_two(client) -> None:
     assert (first.content["complete"], first.content["by"]) == (False, ["Ada Lovelace"])
     assert "still missing: one more signature, by another name" in first.content["missing"][0]
     again = client.sign(client.choice("ada lovelace"))
-    assert (again.status, "needs another name" in again.content["refused"][0]) == (422, True)
+    assert (again.status, "needs another name" in again.content["refused"][0]) == (200, True)
     second = client.sign(client.choice("Grace Hopper"))
     assert (second.content["complete"], second.content["missing"]) == (True, [])
     signed = load_operating_points(client.desk.out)
@@ -216,7 +216,7 @@ def test_signed_by_two(client) -> None:
 def test_without_a_promise_only_with_a_waiver(client) -> None:
     text = client.choice(auto_remove=-3.0)
     refused = client.sign(text)
-    assert (refused.status, "no promise holds there" in refused.content["refused"][0]) == (422, True)
+    assert (refused.status, "no promise holds there" in refused.content["refused"][0]) == (200, True)
     assert not client.desk.signatures.exists()
     assert client.sign(text, {"fire.0": "a drill of one day"}).status == 200
     assert load_operating_points(client.desk.out).policies[0].bands[0].status == "waived"
@@ -226,7 +226,7 @@ def test_inputs_that_changed_are_refused(client) -> None:
     with (client.desk.calibration.parent / "scores.parquet").open("ab") as file:
         file.write(b"x")
     answer = client.sign(client.choice())
-    assert answer.status == 422
+    assert (answer.status, [*answer.content]) == (200, ["refused"])
     assert not client.desk.signatures.exists()
 
 

@@ -25,7 +25,7 @@ function exampleSection(policyPlace, bandPlace) {
   press(chips, 0);
   const node = section(
     "examples", words("examples.title"),
-    element("p", { class: "soft" }, words("examples.about", { n: facts.items.length, all: whole(facts.n_golden) })),
+    element("p", { class: "soft" }, words("examples.about", { n: facts.items.length, all: whole(facts.n_golden) }), " ", words("examples.spent")),
     element("div", { class: "chips" }, element("div", { role: "group", "aria-label": words("examples.kinds") }, chips), filter.node),
     element("div", { class: "switches" }, unlabelled.node, pictureSwitches(policy, held, () => { cards.clear(); shown = null; show(); })),
     holder,

@@ -68,8 +68,8 @@ async function asked(path, type, body, refusal) {
   } catch {
     throw new Error(words("served.unreachable"));
   }
-  if (answer.ok) return answer.json();
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
-  const why = isJson ? (await answer.json()).refused.join("\n") : await answer.text();
-  throw new Error(`${words(refusal)} ${why}`);
+  const said = isJson ? await answer.json() : { refused: [await answer.text()] };
+  if (said.refused) throw new Error(`${words(refusal)} ${said.refused.join("\n")}`);
+  return said;
 }
