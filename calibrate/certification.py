@@ -34,6 +34,11 @@ class Certification:
     production: Production | None
     pictures: Pictures | None
 
+    @property
+    def passed(self) -> list[str]:
+        """Names of the further precisions that passed the gate."""
+        return [each.name for each in self.gate.precisions if each.passed] if self.gate else []
+
     def write(self, folder: Path) -> None:
         """Write operating points, curves and pages into a folder."""
         self.outcome.write(folder, self.settings, review_seconds=self.review_seconds, pictures=self.pictures)

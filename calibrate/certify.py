@@ -1,40 +1,26 @@
 """What `calibrate` does before it writes: inputs that belong together, a look at the labels, every policy tested."""
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from calibrate.certification import Certification
 from calibrate.corrections import Corrections, Unresolved
 from calibrate.draw import check_drawn_alike
-from calibrate.evidence import Evidence, evidence_of
 from calibrate.inputs import CalibrationInputs, check_unexpired, read_inputs, with_auditor
 from calibrate.ledger import look_numbers
 from calibrate.operating_points_file import ErrorBudgetRecord
-from calibrate.outcome import Outcome, outcome_of
-from calibrate.policy_calibration import PolicyCalibration, Settings, calibrate_policy
+from calibrate.policy_calibration import Settings
 from calibrate.precisions import Limits, check_precision, compare_precisions
-from calibrate.production.compare import policy_against
-from calibrate.production.files import Production, ProductionFiles, read_production
-from calibrate.production.flips import words_of
+from calibrate.procedure import Procedure
+from calibrate.production.files import ProductionFiles, read_production
 from calibrate.recent import with_recent
-from calibrate.report.examples.choose import ChosenExamples, anchors_of, choose_examples, most_of_policy
 from calibrate.report.examples.pictures import Pictures
-from calibrate.report.live.numbers import PolicyNumbers, policy_numbers
-from calibrate.report.live.slices import slice_columns
-from calibrate.report.write import ReportedPolicy
-from calibrate.signing.again import Again, Moves
-from calibrate.signing.moved import described, moved
-from calibrate.slices import rows_by_value
-from calibrate.traffic.file import Traffic
-from calibrate.traffic.policies import open_matching_traffic, with_traffic
+from calibrate.signing.again import Again
+from calibrate.traffic.policies import open_matching_traffic
 from data.errors import InputError
 from data.files import TEMPORARY_PREFIX
-from data.labels import agreements_of
 from data.policy import Identifier
 
 
@@ -122,70 +108,14 @@ def certify(
         _check_writable(out)
     looks = look_numbers(inputs, settings, lower, only_known=again is not None)
     budget = ErrorBudgetRecord(mode=error_budget, n_claims=settings.n_claims)
-    outcome = _certified(
-        inputs, settings, looks, budget, counted, again.moves if again else {}, serving, beside, examples
+    procedure = Procedure(settings, looks, budget, examples)
+    outcome = procedure.certified(
+        inputs, traffic=counted, moves=again.moves if again else {}, production=serving, candidates=beside
     )
-    outcomes = {
-        name: _certified(each, settings, looks, budget, None, examples=examples) for name, each in lower.items()
-    }
+    outcomes = {name: procedure.certified(each, follows=outcome) for name, each in lower.items()}
     gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
     return Certification(
         outcome, outcomes, gate, settings, review_seconds, serving, Pictures() if thumbnails else None
-    )
-
-
-def _certified(
-    inputs: CalibrationInputs,
-    settings: Settings,
-    looks: Mapping[str, int],
-    budget: ErrorBudgetRecord,
-    traffic: Traffic | None,
-    moves: Moves | None = None,
-    production: Production | None = None,
-    candidates: Mapping[str, Production] = MappingProxyType({}),
-    examples: int = 0,
-) -> Outcome:
-    """The complete procedure on one file of scores, with the numbers of each policy's page.
-
-    One policy at a time, as sets may be large.
-    """
-    declared = list(dict.fromkeys(rule.by for policy in inputs.policies for rule in policy.slices))
-    items = inputs.golden_set.items
-    rows = {by: rows_by_value(items[by]) for by in declared} if settings.slices != "off" else {}
-    columns = slice_columns(items, declared)
-    agreements = agreements_of(inputs.golden_set.annotations, inputs.policies)
-    scale, found = inputs.scores.metadata.scale, []
-    words = words_of(items)  # columns, no copy
-    for policy in inputs.policies:
-        evidence = evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id))
-        calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
-        counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
-        if counted:
-            calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
-        calibration = moved(calibration, evidence, settings, moves or {}, counted)
-        numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
-        calibration = described(calibration, evidence, moves or {}, numbers)
-        against = None
-        if production:
-            against = policy_against(production, calibration, evidence, numbers.cuts, words, candidates)
-        posts = _examples(calibration, evidence, numbers, examples, len(inputs.policies)) if examples else None
-        found.append(
-            ReportedPolicy(calibration, numbers, evidence.draw, agreements[policy.policy_id], against, posts)
-        )
-    outcome = outcome_of(inputs, found, budget, traffic)
-    return replace(outcome, production=production.record(candidates) if production else None)
-
-
-def _examples(
-    calibration: PolicyCalibration, evidence: Evidence, numbers: PolicyNumbers, number: int, n_policies: int
-) -> ChosenExamples:
-    return choose_examples(
-        evidence.scores,
-        evidence.labels,
-        anchors_of(calibration, numbers.cuts),
-        number=number,
-        most=most_of_policy(n_policies, number),
-        n_full=len(calibration.bands),
     )
 
 

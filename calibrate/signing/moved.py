@@ -1,6 +1,6 @@
 """Bands at thresholds that somebody chose: which promise holds there, and the figures, as the page shows them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,10 +13,26 @@ from calibrate.traffic.file import PolicyTraffic, TrafficMetadata
 from calibrate.traffic.policies import with_volumes
 from calibrate.traffic.volume import DailyVolume
 
-OFF = "Switched off by those who signed: it never flags."
-KEPT = "Moved by those who signed, to a threshold that is certified as well."
 FITS = "Moved by those who signed; the upper bound of the posts a day still fits."
 OPEN = "Nothing is promised at this threshold: those who signed waived the promise."
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a band is where it is: still certified, and off."""
+
+    kept: str
+    off: str
+
+
+BY_SIGNERS = Reasons(
+    kept="Moved by those who signed, to a threshold that is certified as well.",
+    off="Switched off by those who signed: it never flags.",
+)
+FOLLOWING = Reasons(
+    kept="Of the thresholds certified on this precision's own scores, the one that decides most like fp32's.",
+    off="Switched off in fp32 by those who signed, and so here: it never flags.",
+)
 
 
 def keeps_promise(point: OperatingPoint, threshold: float, volume: DailyVolume | None) -> bool:
@@ -41,6 +57,7 @@ def moved(
     settings: Settings,
     moves: Moves,
     traffic: tuple[PolicyTraffic, TrafficMetadata] | None,
+    reasons: Reasons,
 ) -> PolicyCalibration:
     """A policy with some bands at other thresholds: status, volumes and slices; `described` fills in the figures."""
     mine = calibration.policy.policy_id
@@ -57,21 +74,27 @@ def moved(
     return replace(
         result,
         bands=tuple(
-            _stated(band, place in chosen, result, evidence, settings) for place, band in enumerate(result.bands)
+            _stated(band, place in chosen, result, evidence, settings, reasons)
+            for place, band in enumerate(result.bands)
         ),
     )
 
 
 def _stated(
-    band: BandCalibration, is_moved: bool, calibration: PolicyCalibration, evidence: Evidence, settings: Settings
+    band: BandCalibration,
+    is_moved: bool,
+    calibration: PolicyCalibration,
+    evidence: Evidence,
+    settings: Settings,
+    reasons: Reasons,
 ) -> BandCalibration:
     """The band with its status, and its slices at the new threshold."""
     point = band.point
     if point.threshold is None:
-        return replace(band, point=_off(point), slices=(), volume=None) if is_moved else band
+        return replace(band, point=_off(point, reasons.off), slices=(), volume=None) if is_moved else band
     keeps = keeps_promise(point, point.threshold, band.volume)
     if is_moved or not keeps:
-        reason = OPEN if not keeps else FITS if point.kind == "capacity" else KEPT
+        reason = OPEN if not keeps else FITS if point.kind == "capacity" else reasons.kept
         point = replace(point, status="certified" if keeps else "waived", reason=reason)
     if not is_moved:
         return replace(band, point=point)
@@ -80,11 +103,11 @@ def _stated(
     return replace(band, point=point, slices=parts)
 
 
-def _off(point: OperatingPoint) -> OperatingPoint:
+def _off(point: OperatingPoint, reason: str) -> OperatingPoint:
     return replace(
         point,
         status="switched_off",
-        reason=OFF,
+        reason=reason,
         precision=None,
         precision_lower_bound=None,
         recall=None,

@@ -29,7 +29,7 @@ class Recertified:
     Attributes:
         folder: of it.
         digest: SHA-256 of its operating_points.json.
-        precisions: the same of those that passed the gate, by name.
+        precisions: the same of further precisions, by name.
         found: what it came out as.
     """
 
@@ -42,17 +42,10 @@ class Recertified:
     today: date
 
     def moved(self, moves: Moves) -> Certification:
-        """The same at other thresholds; a gate then refuses every precision, whose own were not moved."""
+        """The same at other thresholds, which further precisions follow as far as they are certified."""
         if not moves:
             return self.found
-        found = _certify(self.folder, self.arguments, replace(self.again, moves=moves), self.today)
-        if found.gate is None:
-            return found
-        reason = "fp32's thresholds were moved by those who signed, and those of this precision were not"
-        records = tuple(
-            each.model_copy(update={"reasons": (reason, *each.reasons)}) for each in found.gate.precisions
-        )
-        return replace(found, gate=found.gate.model_copy(update={"precisions": records}))
+        return _certify(self.folder, self.arguments, replace(self.again, moves=moves), self.today)
 
 
 def read_points(calibration: Path) -> tuple[OperatingPointsFile, str]:
@@ -87,7 +80,6 @@ def certify_again(calibration: Path, today: date) -> Recertified:
         )
     arguments, again = read_made_from(calibration), Again(file, points)
     found = _certify(calibration, arguments, again, today)
-    passed = [each.name for each in found.gate.precisions if each.passed] if found.gate else []
     _check_same(file, _bytes_of(found.outcome.content))
     for name, each in found.precisions.items():
         _check_same(calibration / PRECISIONS / name / POINTS_FILE, _bytes_of(each.content))
@@ -96,7 +88,7 @@ def certify_again(calibration: Path, today: date) -> Recertified:
     return Recertified(
         folder=calibration,
         digest=digest,
-        precisions={name: _digest_of(found.precisions[name]) for name in passed},
+        precisions={name: _digest_of(each) for name, each in found.precisions.items()},
         found=found,
         again=again,
         arguments=arguments,

@@ -101,7 +101,7 @@ def sign_choice(
         rationale=rationale,
         waivers=checked_waivers(waivers, certified.outcome.content),
         calibration=again.digest,
-        precisions={} if moves else again.precisions,
+        precisions={name: again.precisions[name] for name in certified.passed},
         thresholds=thresholds_of(certified.outcome.content),
         previous=None,
     )

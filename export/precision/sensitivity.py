@@ -1,4 +1,4 @@
-"""Which layers int8 hurts: the worst stay in fp32 until the logits move little enough on validation items.
+"""Which layers int8 hurts: they stay in fp32, so that the logits move little enough on validation items.
 
 Measured on validation items and never on golden ones: labels that chose a model are no evidence for it.
 """
@@ -66,10 +66,11 @@ class Int8Report(Strict):
 def quantised_within(
     model: onnx.ModelProto, ranges_from: Iterable[Batch], validation: Sequence[Batch], kind: Int8, most_change: float
 ) -> tuple[onnx.ModelProto, Int8Report]:
-    """`model` in int8, but for the fewest most sensitive layers that let its logits move more than `most_change`.
+    """`model` in int8, but for those layers with which its logits move more than `most_change`.
 
-    Where the whole may not be quantised, each layer is, alone, to see how much it moves the logits; then the fewest
-    of the worst to leave out are searched for by halving.
+    Where the whole may not be quantised, each layer is, alone, to see how much it moves the logits. Then layers are
+    taken from the least sensitive on, as many at once as fit; what does not fit even alone beside those taken before
+    stays in fp32. Layers that each do little may do much together, which no order of single ones foretells.
 
     Args:
         model: the fp32 graph.
@@ -92,14 +93,17 @@ def quantised_within(
         def of(layers: Sequence[Layer]) -> onnx.ModelProto:
             return quantised(first, (), kind, layers=layers, ranges=ranges)
 
-        layers = layers_of(model)
-        chosen_change, alone, left_out = whole_change, {}, 0
+        layers, chosen_change, alone = layers_of(model), whole_change, {}
         if whole_change > most_change:
-            moved = {layer: judge.change(of([layer])) for layer in tracked(layers, f"{kind}: layers", len(layers))}
-            layers = sorted(layers, key=lambda layer: -moved[layer])
-            alone = {layer.name: moved[layer] for layer in layers}
-            left_out, chosen_change = _fewest(layers, lambda some: judge.change(of(some)), kind, most_change)
-        chosen = quantised(model, (), kind, layers=layers[left_out:], ranges=ranges)
+            alone = {layer: judge.change(of([layer])) for layer in tracked(layers, f"{kind}: layers", len(layers))}
+            order = sorted(layers, key=lambda layer: alone[layer])
+            layers, chosen_change = fitting(order, lambda some: judge.change(of(some)), most_change)
+        if not layers:
+            raise InputError(
+                f"precisions: {kind} moves a logit by more than int8_change={most_change:g} on average whichever of "
+                f"{len(alone)} layers is quantised; leave {kind} out, or allow more"
+            )
+        chosen = quantised(model, (), kind, layers=layers, ranges=ranges)
     report = Int8Report(
         kind=kind,
         items=len(judge.expected),
@@ -107,32 +111,34 @@ def quantised_within(
         whole_change=whole_change,
         logit_change=chosen_change,
         layers=tuple(
-            LayerSensitivity(layer=name, logit_change=moved, quantised=place >= left_out)
-            for place, (name, moved) in enumerate(alone.items())
+            LayerSensitivity(layer=layer.name, logit_change=moved, quantised=layer in layers)
+            for layer, moved in sorted(alone.items(), key=lambda each: -each[1])
         ),
     )
     return chosen, report
 
 
-def _fewest(
-    order: Sequence[Layer], change: Callable[[Sequence[Layer]], float], kind: Int8, most_change: float
-) -> tuple[int, float]:
-    """How many of the worst to leave out, and what the others then change."""
-    too_few, enough = 0, len(order)
-    best: float | None = None
-    while enough - too_few > 1:
-        count = (too_few + enough) // 2
-        moved = change(order[count:])
-        if moved <= most_change:
-            enough, best = count, moved
-        else:
-            too_few = count
-    if best is None:
-        raise InputError(
-            f"precisions: {kind} moves a logit by more than int8_change={most_change:g} on average whichever of "
-            f"{len(order)} layers stay in fp32; leave {kind} out, or allow more"
-        )
-    return enough, best
+def fitting(
+    order: Sequence[Layer], change: Callable[[Sequence[Layer]], float], most_change: float
+) -> tuple[list[Layer], float]:
+    """The layers to quantise, by halving what does not fit at once, and what they change.
+
+    Args:
+        order: the least sensitive first.
+        change: mean change of a logit with some layers in int8.
+        most_change: that is allowed.
+    """
+    taken: list[Layer] = []
+    moved = 0.0
+    waiting = [list(order[: len(order) // 2]), list(order[len(order) // 2 :])]
+    while waiting:
+        some = waiting.pop(0)
+        with_some = change([*taken, *some]) if some else moved
+        if with_some <= most_change:
+            taken, moved = [*taken, *some], with_some
+        elif len(some) > 1:
+            waiting[:0] = [some[: len(some) // 2], some[len(some) // 2 :]]
+    return taken, moved
 
 
 class _Judge:

@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibrate.following import nearest_threshold
 from calibrate.gate_file import GateFile, read_gate
 from calibrate.operating_points_file import load_operating_points
 from data.errors import InputError
 from data.files import read_json, write_json
+from data.golden import load_golden
+from data.labels import derive_labels, label_matrix
+from data.policy import load_policies
 from data.scores import Scores, read_scores, write_scores
 
 POLICIES = ["fire", "scam"]
@@ -62,6 +66,55 @@ def test_flips_are_those_of_each_at_its_own_thresholds(calibration, lower) -> No
     assert fire.flips_at_reference > 100, "the scores all moved"
     assert fire.flips == 0, "and the thresholds with them"
     assert record.passed
+
+
+def test_bands_go_where_they_decide_most_like_fp32_and_no_further_than_they_are_certified(calibration, lower) -> None:
+    def shaken(values: np.ndarray) -> np.ndarray:
+        return values + np.random.default_rng(1).normal(0, 0.1, values.shape)
+
+    path = lower(shaken)
+    calibration.run(precisions={"int8": path})
+    own = load_operating_points(calibration.out / "precisions" / "int8").policies[0].bands[0]
+    fp32 = load_operating_points(calibration.out).policies[0].bands[0]
+    strictest, loosest = own.certified_range
+    assert loosest < own.threshold <= strictest, "the loosest decides less like it"
+    assert own.reason.startswith("Of the thresholds certified on this precision's own scores")
+    ids = read_scores(calibration.scores, ["fire"]).item_ids[:600]
+    before, after = (read_scores(file, ["fire"]).of(ids)[:, 0] for file in (calibration.scores, path))
+    flagged = before >= np.float32(fp32.threshold)
+    flips = {
+        float(threshold): int((flagged != (after >= threshold)).sum())
+        for threshold in (*after, np.float32(loosest), np.float32(strictest), np.float32(own.threshold))
+        if loosest <= threshold <= strictest
+    }
+    assert flips[own.threshold] == min(flips.values())
+    assert own.threshold != loosest or flips[loosest] == min(flips.values())
+    golden = load_golden(calibration.golden)
+    labels = label_matrix(ids, derive_labels(golden.annotations, load_policies(calibration.policies)), ["fire"])[:, 0]
+    flagged_now = (after >= np.float32(own.threshold)) & ~np.isnan(labels)
+    assert own.n_flagged == int((after >= np.float32(own.threshold)).sum())
+    assert own.precision == pytest.approx(float(np.nanmean(labels[flagged_now])))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_nearest_threshold_is_that_of_a_plain_loop(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    before = random.integers(-4, 5, 12).astype(np.float32)
+    after = (before + random.integers(-2, 3, 12) / np.float32(2)).astype(np.float32)
+    loosest, strictest = sorted(random.uniform(-4, 4, 2).astype(np.float32).tolist())
+    threshold = float(random.integers(-4, 5))
+    found = nearest_threshold(before, threshold, after, (strictest, loosest))
+    assert loosest <= found <= strictest
+
+    def flips(at: float) -> int:
+        return sum((a >= threshold) != (b >= at) for a, b in zip(before.tolist(), after.tolist(), strict=True))
+
+    offered = [loosest, strictest, *(each for each in after.tolist() if loosest <= each <= strictest)]
+    if loosest <= threshold <= strictest:
+        offered.append(threshold)
+    fewest = min(map(flips, offered))
+    nearest = min(abs(each - threshold) for each in offered if flips(each) == fewest)
+    assert (flips(found), abs(found - threshold)) == (fewest, nearest)
 
 
 def test_too_many_flips_are_refused_and_counted_by_the_files(calibration, lower) -> None:

@@ -111,10 +111,15 @@ def test_moved_thresholds_are_those_that_the_release_flags_by(project: Project) 
     assert moved_by(project, "Grace Hopper", threshold).complete
     gate = read_gate(project.root / "signed")
     assert gate is not None
-    assert "moved by those who signed" in gate.precisions[0].reasons[0]
+    assert gate.precisions[0].passed, "int8 follows where it is certified"
+    own = load_operating_points(project.root / "signed" / "precisions" / "int8").policies[0].bands[0]
+    assert own.certified_range is not None
+    assert own.certified_range[1] <= own.threshold <= own.certified_range[0]
+    assert abs(own.threshold - threshold) < abs(own.certified_range[1] - threshold)
     summary = project.seal(calibration=project.root / "signed", unsigned=None)
-    assert any("without int8: fp32's thresholds were moved by those who signed" in line for line in summary.lines)
     folder = summary.written[0]
+    int8 = read_decision(load_onnx(folder / "onnx/int8/model.onnx")).thresholds[0]
+    assert int8 == np.float32(own.threshold)
     assert read_decision(load_onnx(folder / "onnx/fp32/model.onnx")).thresholds[0] == np.float32(threshold)
     assert read_json(folder / "policies.json")["policies"][0]["bands"][0]["threshold"] == threshold
     assert verified(folder).ok, verified(folder).lines
