@@ -39,52 +39,47 @@ def candidate_bands(
         draw: how golden items came into their set.
         weights: [N], 1 / inclusion_prob; None where all weigh the same.
     """
-    return [
-        _band(name, candidate, policy_id, bands, place, served, draw, weights)
-        for name, candidate in candidates.items()
-    ]
-
-
-def _band(
-    name: str,
-    candidate: Production,
-    policy_id: str,
-    bands: Bands,
-    place: int,
-    served: BothScores,
-    draw: Draw,
-    weights: FloatArray | None,
-) -> CandidateBand:
-    policy = candidate.policy(policy_id)
-    at = None if policy is None else matched(bands, policy.bands)[place]
-    if policy is None or at is None:
-        return CandidateBand(
-            name=name,
-            version=None,
-            threshold=None,
-            gained=0,
-            lost=0,
-            better=0,
-            worse=0,
-            p_value=None,
-            volume=NOT_KNOWN,
-            precision=NOT_KNOWN,
-            recall=NOT_KNOWN,
+    found = []
+    for name, candidate in candidates.items():
+        policy = candidate.policy(policy_id)
+        at = None if policy is None else matched(bands, policy.bands)[place]
+        if policy is None or at is None:
+            found.append(_without(name))
+            continue
+        threshold = policy.bands[at].threshold
+        change = _change(candidate.values[policy_id], threshold, served, draw, weights)
+        found.append(
+            CandidateBand(
+                name=name,
+                version=policy.policy_version,
+                threshold=threshold,
+                gained=int(change.tally.gained.total),
+                lost=int(change.tally.lost.total),
+                better=change.better,
+                worse=change.worse,
+                p_value=change.p_value,
+                volume=_record(change.volume),
+                precision=_record(change.precision),
+                recall=_record(change.recall),
+            )
         )
-    threshold = policy.bands[at].threshold
-    change = _change(candidate.values[policy_id], threshold, served, draw, weights)
+    return found
+
+
+def _without(name: str) -> CandidateBand:
+    """A candidate that lacks the band."""
     return CandidateBand(
         name=name,
-        version=policy.policy_version,
-        threshold=threshold,
-        gained=int(change.tally.gained.total),
-        lost=int(change.tally.lost.total),
-        better=change.better,
-        worse=change.worse,
-        p_value=change.p_value,
-        volume=_record(change.volume),
-        precision=_record(change.precision),
-        recall=_record(change.recall),
+        version=None,
+        threshold=None,
+        gained=0,
+        lost=0,
+        better=0,
+        worse=0,
+        p_value=None,
+        volume=NOT_KNOWN,
+        precision=NOT_KNOWN,
+        recall=NOT_KNOWN,
     )
 
 
