@@ -159,12 +159,13 @@ def _certified(
     for policy in inputs.policies:
         evidence = evidence_of(inputs, policy.policy_id, slices=rows, look=looks.get(policy.policy_id))
         calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
+        tested = evidence.counted(settings.corrections)
         counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
         if counted:
-            calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
-        calibration = moved(calibration, evidence, settings, moves or {}, counted)
-        numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
-        calibration = described(calibration, evidence, moves or {}, numbers)
+            calibration = with_traffic(calibration, tested.scores, tested.labels, tested.draw, *counted)
+        calibration = moved(calibration, tested, settings, moves or {}, counted)
+        numbers = policy_numbers(calibration, tested, scale=scale, columns=columns, traffic=counted)
+        calibration = described(calibration, tested, moves or {}, numbers)
         against = None
         if production:
             against = policy_against(production, calibration, evidence, numbers.cuts, words, candidates)
