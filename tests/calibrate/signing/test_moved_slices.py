@@ -1,6 +1,7 @@
 """Slices at moved thresholds against slow definitions: certified, below or insufficient, by scan and by bets."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,20 +32,27 @@ def cases(n_cases: int, seed: int, settings: Settings = PLAIN, **keys) -> list[M
     return found
 
 
-def asked_of(case: MovedCase, place: int) -> Asked:
-    """What band `place` asks of every market; with one column and one claim its whole delta is for these."""
+def asked_of(case: MovedCase, place: int, n_claims: int) -> Asked:
+    """What band `place` asks of every market; with one column its whole part of delta is for these."""
     band, [rule] = case.policy.bands[place], case.policy.slices
     assert band.target_precision is not None
-    return Asked("market", rule.min_precision or band.target_precision, 1 - band.confidence, rule.min_flagged)
+    delta = (1 - band.confidence) / n_claims
+    return Asked("market", rule.min_precision or band.target_precision, delta, rule.min_flagged)
 
 
 @pytest.mark.parametrize(
-    ("n_cases", "keys"),
-    [(90, {}), (7, {"weighted": True}), (7, {"clustered": True}), (4, {"weighted": True, "clustered": True})],
+    ("n_cases", "n_claims", "keys"),
+    [
+        (90, 1, {}),
+        (40, 2, {}),
+        (7, 1, {"weighted": True}),
+        (7, 1, {"clustered": True}),
+        (4, 1, {"weighted": True, "clustered": True}),
+    ],
 )
-def test_status_by_brute_force(n_cases: int, keys: dict[str, bool]) -> None:
+def test_status_by_brute_force(n_cases: int, n_claims: int, keys: dict[str, bool]) -> None:
     seen: Counter[str] = Counter()
-    for case in cases(n_cases, 1 + len(keys), **keys):
+    for case in cases(n_cases, 1 + len(keys), replace(PLAIN, n_claims=n_claims), **keys):
         names = {dict(item.markets)["market"] for item in case.drawn.items} - {None}
         for place, threshold in case.moves.items():
             band = case.after.bands[place]
@@ -52,7 +60,7 @@ def test_status_by_brute_force(n_cases: int, keys: dict[str, bool]) -> None:
                 assert band.slices == ()
                 continue
             assert {part.value for part in band.slices} == names
-            asked = asked_of(case, place)
+            asked = asked_of(case, place, n_claims)
             for part in band.slices:
                 expected = slice_at(case.drawn.items, asked, part.value, threshold)
                 assert part.target == asked.target
