@@ -19,7 +19,8 @@ class Corrections:
         false_negative_rate: b, at least this share of violating posts is labelled not violating; 0 is always safe.
         prior_odds_ratio: r, odds of violating in the traffic to come over those in the sample, the scores of
             violating and of other posts being as before; where it was estimated, its lower bound.
-        unresolved: `left_out`, or `not_violating`: the worst case, every unknown label counted against the precision.
+        unresolved: `left_out`, or `not_violating`: the worst case, every unknown label counted against the precision,
+            in the test and in whatever is shown of the golden labels.
     """
 
     false_positive_rate: float = 0.0

@@ -55,7 +55,14 @@ class Draw:
         if point.threshold is None:
             return point
         if self.no_evidence or (self.floor is not None and np.float32(point.threshold) < np.float32(self.floor)):
-            return replace(point, precision=None, precision_lower_bound=None, recall=None, recall_interval=None)
+            return replace(
+                point,
+                precision=None,
+                precision_lower_bound=None,
+                recall=None,
+                recall_interval=None,
+                recall_above=None,
+            )
         point = replace(point, recall_above=self.floor if point.recall is not None else None)
         if point.recall is None or not self.is_weighted:
             return point

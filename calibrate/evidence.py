@@ -1,11 +1,12 @@
 """What the bands of one policy are tested on. N golden items, M validation items, R recent ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from calibrate.bounds import FloatArray
+from calibrate.corrections import Corrections
 from calibrate.draw import EVEN, Draw, draw_of
 from calibrate.inputs import CalibrationInputs
 from calibrate.ranks.ranked import Scores
@@ -39,6 +40,12 @@ class Evidence:
     look: int | None = None
     verdicts: Scores | None = None
     recent_labels: Scores | None = None
+
+    def counted(self, corrections: Corrections) -> "Evidence":
+        """With unknown labels as the tests count them: every figure of a threshold speaks of the same labels."""
+        if corrections.unresolved == "left_out":
+            return self
+        return replace(self, labels=corrections.applied(self.labels.astype(np.float64)).astype(np.float32))
 
 
 def evidence_of(

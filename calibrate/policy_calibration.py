@@ -109,12 +109,13 @@ def calibrate_policy(
         settings: error budget, corrections, slices, ledger.
     """
     calibrator = _calibrator(evidence, scale)
-    sliced = _sliced(policy, evidence, settings)
+    counted = evidence.counted(settings.corrections)
+    sliced = _sliced(policy, counted, settings)
     return PolicyCalibration(
         policy=policy,
         calibrator=calibrator,
         reliability=_reliability(evidence, calibrator, scale),
-        bands=tuple(_calibrate_band(band, evidence, policy.slices, sliced, settings) for band in policy.bands),
+        bands=tuple(_calibrate_band(band, counted, policy.slices, sliced, settings) for band in policy.bands),
     )
 
 
@@ -125,7 +126,7 @@ def slices_at(
     evidence: Evidence,
     settings: Settings,
 ) -> tuple[SliceResult, ...]:
-    """What a band's slice tests say at another threshold than its own."""
+    """What a band's slice tests say at another threshold than its own; `evidence` as it was counted."""
     sliced = _sliced(policy, evidence, settings) if tests else None
     return _parts_of(threshold, tests, sliced, settings) if sliced else ()
 
@@ -133,10 +134,9 @@ def slices_at(
 def _sliced(policy: Policy, evidence: Evidence, settings: Settings) -> _Sliced | None:
     if evidence.slices is None or settings.slices == "off":
         return None
-    counted = settings.corrections.applied(evidence.labels.astype(np.float64)).astype(np.float32)
-    draw = evidence.draw
+    rows, draw = evidence.slices, evidence.draw
     return {
-        rule.by: slice_labels(evidence.scores, counted, evidence.slices[rule.by], draw.inclusion_prob, draw.clusters)
+        rule.by: slice_labels(evidence.scores, evidence.labels, rows[rule.by], draw.inclusion_prob, draw.clusters)
         for rule in policy.slices
     }
 

@@ -73,15 +73,16 @@ class Procedure:
         for policy in inputs.policies:
             evidence = evidence_of(inputs, policy.policy_id, slices=rows, look=self.looks.get(policy.policy_id))
             calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
+            tested = evidence.counted(settings.corrections)
             counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
             if counted:
-                calibration = with_traffic(calibration, evidence.scores, evidence.labels, evidence.draw, *counted)
+                calibration = with_traffic(calibration, tested.scores, tested.labels, tested.draw, *counted)
             if follows:
                 moves = _moves_after(follows, calibration, evidence)
             reasons = FOLLOWING if follows else BY_SIGNERS
-            calibration = moved(calibration, evidence, settings, moves, counted, reasons)
-            numbers = policy_numbers(calibration, evidence, scale=scale, columns=columns, traffic=counted)
-            calibration = described(calibration, evidence, moves, numbers)
+            calibration = moved(calibration, tested, settings, moves, counted, reasons)
+            numbers = policy_numbers(calibration, tested, scale=scale, columns=columns, traffic=counted)
+            calibration = described(calibration, tested, moves, numbers)
             against = None
             if production:
                 against = policy_against(production, calibration, evidence, numbers.cuts, words, candidates)

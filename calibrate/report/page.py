@@ -54,7 +54,8 @@ SCRIPTS = (
 # What a page may be asked in tests, and by a page that is served: everything else stays inside.
 OFFERED = (
     "PAGE, CHOSEN, DELIVERY, numbersOf, cutAt, figuresAt, poissonBounds, percent, about, whole, estimate, "
-    "shownThreshold, shownVolume, typed, fixed, choiceText, mcnemar, pairedDifference, precisionDifference"
+    "shownThreshold, shownVolume, typed, fixed, choiceText, mcnemar, pairedDifference, precisionDifference, "
+    "slicesAt, standing"
 )
 
 

@@ -1,10 +1,8 @@
-"""The serving process: socket and event loop, from start to the last answer."""
+"""The served page of a calibration, from start to the last answer."""
 
-import asyncio
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 
@@ -12,9 +10,10 @@ from calibrate.review.app import application
 from calibrate.review.connection import HEAD_SECONDS, PatientProtocol
 from calibrate.review.desk import Desk
 from calibrate.review.gate import Key
-from data.errors import InputError
+from data.listening import answering, listen
 
 HOST = "127.0.0.1"
+BACKLOG = 64
 DRAIN_SECONDS = 60  # that a signature may take to be certified and written once the server is asked to stop
 
 
@@ -33,34 +32,15 @@ def running(desk: Desk, *, port: int, ended: threading.Event) -> Iterator[str]:
     Raises:
         InputError: the port cannot be listened on.
     """
-    listening = _listen(port)
-    key = Key(listening.getsockname()[1])
-    started: list[uvicorn.Server] = []
-    ready = threading.Event()
+    with listen(HOST, port, backlog=BACKLOG, keys="port=") as listening:
+        key = Key(listening.getsockname()[1])
 
-    async def serve() -> None:
-        server = uvicorn.Server(_config(desk, key))
-        started.append(server)
-        ready.set()
-        await server.serve(sockets=[listening])
+        @asynccontextmanager
+        async def configured() -> AsyncIterator[uvicorn.Config]:
+            yield _config(desk, key)
 
-    def work() -> None:
-        try:
-            asyncio.run(serve())
-        finally:
-            ready.set()
-            ended.set()
-
-    thread = threading.Thread(target=work, name="http")
-    thread.start()
-    ready.wait()
-    try:
-        yield f"http://{key.hosts[0]}/?token={key.token}"
-    finally:
-        for server in started:
-            server.should_exit = True
-        thread.join()
-        listening.close()
+        with answering(listening, configured, ended=ended):
+            yield f"http://{key.hosts[0]}/?token={key.token}"
 
 
 def _config(desk: Desk, key: Key) -> uvicorn.Config:
@@ -70,7 +50,7 @@ def _config(desk: Desk, key: Key) -> uvicorn.Config:
         http=PatientProtocol,  # h11, which limits the size of headers
         h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=64,
-        backlog=64,
+        backlog=BACKLOG,
         ws="none",
         lifespan="off",
         access_log=False,  # it would hold the token
@@ -82,10 +62,3 @@ def _config(desk: Desk, key: Key) -> uvicorn.Config:
         timeout_keep_alive=int(HEAD_SECONDS),
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-
-
-def _listen(port: int) -> socket.socket:
-    try:
-        return socket.create_server((HOST, port), backlog=64)
-    except OSError as error:
-        raise InputError(f"{HOST}:{port}: cannot listen there ({error.strerror}); give another port=") from error

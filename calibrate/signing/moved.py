@@ -143,8 +143,10 @@ def _read_off(point: OperatingPoint, confidence: float, evidence: Evidence, numb
         confidence=confidence,
         precision=right / known if known else None,
         precision_lower_bound=float(bounds.lower[cut]) if known else None,
-        recall=right / violating if violating else None,
-        recall_interval=((float(bounds.recall_low[cut]), float(bounds.recall_high[cut])) if violating else None),
+        recall=right / violating if known and violating else None,
+        recall_interval=(
+            (float(bounds.recall_low[cut]), float(bounds.recall_high[cut])) if known and violating else None
+        ),
         n_flagged=int(counts.flagged[cut]),
         n_flagged_labelled=int(counts.labelled[cut]),
     )

@@ -1,15 +1,13 @@
-"""The serving process: socket, event loop, batches and model, from start to the last answer."""
+"""The served release: batches and model, from start to the last answer."""
 
-import asyncio
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 import uvloop
 
-from data.errors import InputError
+from data.listening import answering, listen
 from export.serving.app import Service, application
 from export.serving.batching import Batcher
 from export.serving.checks import axis_limits
@@ -36,12 +34,10 @@ def running(model: Model, limits: Limits, *, host: str, port: int, ended: thread
     Raises:
         InputError: the address cannot be listened on.
     """
-    listening = _listen(host, port)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    started: list[tuple[uvicorn.Server, Service]] = []
-    ready = threading.Event()
+    services: list[Service] = []
 
-    async def serve() -> None:
+    @asynccontextmanager
+    async def configured() -> AsyncIterator[uvicorn.Config]:
         batcher = Batcher(
             model.run,
             max_batch=limits.max_batch,
@@ -58,31 +54,19 @@ def running(model: Model, limits: Limits, *, host: str, port: int, ended: thread
             max_body=limits.max_body,
             max_in_flight=limits.max_in_flight,
         )
-        server = uvicorn.Server(_config(service, limits))
-        started.append((server, service))
-        ready.set()
-        await server.serve(sockets=[listening])
+        services.append(service)
+        yield _config(service, limits)
         await batcher.close()
 
-    def work() -> None:
+    with (
+        listen(host, port, backlog=BACKLOG, keys="host= or port=") as listening,
+        answering(listening, configured, ended=ended, loop_factory=uvloop.new_event_loop),
+    ):
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(serve())
+            yield f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         finally:
-            ready.set()
-            ended.set()
-
-    thread = threading.Thread(target=work, name="http")
-    thread.start()
-    ready.wait()
-    try:
-        yield url
-    finally:
-        for server, service in started:
-            service.draining = True
-            server.should_exit = True
-        thread.join()
-        listening.close()
+            for service in services:
+                service.draining = True
 
 
 def _config(service: Service, limits: Limits) -> uvicorn.Config:
@@ -101,13 +85,3 @@ def _config(service: Service, limits: Limits) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=limits.drain_seconds,
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise InputError(
-            f"{host}:{port}: cannot listen there ({error.strerror}); give another host= or port="
-        ) from error

@@ -3,17 +3,10 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
+from slow_scan import slow_budget, slow_fewest, slow_keeps, slow_starts
 
 from calibrate import choose_threshold
-
-
-def slow_fewest(target: float, delta: float) -> int:
-    n = 1
-    while target**n > delta:
-        n += 1
-    return n
 
 
 def slow_ranks(scores: list[float], start: int, one_in: int = 20) -> list[int]:
@@ -69,58 +62,6 @@ def slow_choice(scores, labels, target, delta, pilot=None) -> tuple[float, int] 
                 break
             chosen = max(chosen, rank)
     return (threshold_at(chosen), chosen) if chosen else None
-
-
-def slow_budget(ranks: list[int], n: int, n_min: int, delta: float) -> list[float]:
-    """70 % on the first rank from twice N_min on, the rest so that rank^-0.75 of it is left."""
-    left = [(ranks[0] / rank) ** 0.75 for rank in ranks] + [0.0]
-    budget = [0.3 * delta * (left[place] - left[place + 1]) for place in range(len(ranks) - 1)]
-    budget.append(0.3 * delta * left[len(ranks) - 1])
-    main = next((place for place, rank in enumerate(ranks) if rank >= min(n, 2 * n_min)), len(ranks) - 1)
-    budget[main] += 0.7 * delta
-    return budget
-
-
-def slow_starts(jumps: list[NDArray], budget: list[float]) -> list[int]:
-    """Most false positives to begin at each rank, from the chance of each count among sets not certified so far."""
-    alive, start, spent, allowed = {0: 1.0}, [-1], 0.0, 0.0
-    for jump, part in zip(jumps, budget, strict=True):
-        grown: dict[int, float] = {}
-        for count, chance in alive.items():
-            for more, share in enumerate(jump):
-                grown[count + more] = grown.get(count + more, 0.0) + chance * share
-        allowed += part
-        most = start[-1]
-        for count in sorted(grown):
-            if spent + grown[count] > allowed:
-                break
-            spent += grown.pop(count)
-            most = max(most, count)
-        start.append(most)
-        alive = grown
-    return start[1:]
-
-
-def slow_keeps(ranks: list[int], jumps: list[NDArray], start: list[int], target: float, delta: float) -> list[int]:
-    """Most false positives to carry a run on to each rank."""
-    keep = list(start)
-    later = [0.0] * (ranks[-1] + 1)  # chance of a start further down, for each count here
-    for place in reversed(range(len(ranks))):
-        if place + 1 < len(ranks):
-            jump = jumps[place + 1]
-            later = [
-                sum(share * later[count + more] for more, share in enumerate(jump))
-                for count in range(ranks[place] + 1)
-            ]
-        later = [1.0 if count <= start[place] else chance for count, chance in enumerate(later)]
-        here = stats.binom.pmf(range(ranks[place] + 1), ranks[place], 1 - target)
-        union = sum(share * chance for share, chance in zip(here, later, strict=True))
-        for count, chance in enumerate(later):
-            union += here[count] * (1 - chance)
-            if union > delta:
-                break
-            keep[place] = max(keep[place], count)
-    return keep
 
 
 def slow_scan(scores, labels, target, delta) -> tuple[float, int] | None:

@@ -16,11 +16,13 @@ class Reached:
         posts: a day, or of SAMPLE_OF.
         known: weight of the golden items with a known label.
         right: weight of those that violate.
+        below_floor: whether golden items were drawn from higher scores only, so that no label speaks of all posts.
     """
 
     posts: float
     known: float
     right: float
+    below_floor: bool = False
 
 
 NOTHING = Reached(0.0, 0.0, 0.0)
@@ -53,12 +55,13 @@ def consequences(at: Reached, taken: Reached, whole: Reached) -> Consequences:
         >>> consequences(Reached(300, 30, 27), Reached(100, 10, 10), Reached(1000, 100, 40))
         Consequences(posts=200, wrongful=30.0, left=130.0)
     """
-    further = at if at.posts >= taken.posts else taken
+    # Posts and labels only grow as a threshold falls; where no post lies between two of them, labels may.
+    further = at if (at.posts, at.known) >= (taken.posts, taken.known) else taken
     own = _between(at, taken) if further is at else NOTHING
     below = _between(whole, further)
     return Consequences(
         posts=own.posts,
-        wrongful=_share_of(own, own.known - own.right),
+        wrongful=None if at.below_floor and own.posts > 0 else _share_of(own, own.known - own.right),
         left=_share_of(below, below.right),
     )
 

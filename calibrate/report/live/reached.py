@@ -11,9 +11,10 @@ def reached_at(numbers: PolicyNumbers, threshold: float) -> Reached:
     cut = int(np.searchsorted(-numbers.cuts, -np.float32(threshold)))
     assert numbers.cuts[cut] == np.float32(threshold), threshold
     known, right = float(numbers.counts.known[cut]), float(numbers.counts.right[cut])
+    below_floor = numbers.floor is not None and numbers.cuts[cut] < np.float32(numbers.floor)
     if numbers.traffic is None:
-        return Reached(SAMPLE_OF * known / float(numbers.counts.known[-1]), known, right)
-    return Reached(_posts_a_day(numbers, cut), known, right)
+        return Reached(SAMPLE_OF * known / float(numbers.counts.known[-1]), known, right, below_floor)
+    return Reached(_posts_a_day(numbers, cut), known, right, below_floor)
 
 
 def everything(numbers: PolicyNumbers) -> Reached:

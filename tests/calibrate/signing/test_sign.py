@@ -4,10 +4,12 @@ import json
 import unicodedata
 
 import numpy as np
+import polars as pl
 import pytest
 
 from calibrate.choice import BandChoice
 from calibrate.operating_points_file import load_operating_points
+from calibrate.run import calibrate
 from data.errors import InputError
 
 
@@ -175,3 +177,27 @@ def test_a_choice_of_a_band_that_is_not_there(desk) -> None:
     other = BandChoice(policy_id="fire", policy_version="1.0.0", band=0, action="review", threshold=1.0)
     with pytest.raises(InputError, match="band 0 of fire is auto_remove"):
         desk.sign_this(choice.model_copy(update={"choices": [other]}))
+
+
+def test_unknown_labels_count_against_a_moved_threshold_as_they_did_before(desk) -> None:
+    """One golden item in ten has no label; where all of them count as not violating, figures that move do so too."""
+    root = desk.calibration.parent
+    calibrate(
+        scores=root / "scores.parquet",
+        golden=root / "golden",
+        policies=root / "policies",
+        validation=root / "validation",
+        out=desk.calibration,
+        unresolved="not_violating",
+    )
+    found = desk.points.policies[0].bands
+    assert [(band.n_unknown, band.n_labelled) for band in found] == [(0, 600)] * 3
+    assert found[0].status == "not_attainable", "a tenth of the best-scored posts count as not violating"
+    desk.sign(auto_remove=2.0, waivers={"fire.0": "a drill of one day"})
+    annotations = pl.read_parquet(root / "golden" / "annotations.parquet").filter(pl.col("policy_id") == "fire")
+    scored = annotations.join(pl.read_parquet(root / "scores.parquet"), on="item_id")
+    signed = load_operating_points(desk.out).policies[0].bands
+    for band in [signed[0], found[1], signed[1]]:
+        flagged = scored.filter(pl.col("fire") >= band.threshold)
+        assert band.n_flagged == band.n_flagged_labelled == len(flagged)
+        assert band.precision == pytest.approx((flagged["value"] == "violating").mean())

@@ -13,7 +13,8 @@ function reached(policy, numbers, cut) {
   const posts = policy.traffic
     ? estimatedPosts(numbers, cut) / policy.traffic.exposure
     : (SAMPLE_OF * known[cut]) / known[numbers.n - 1];
-  return { posts, known: known[cut], right: right[cut] };
+  const isBelowFloor = policy.floor !== null && numbers.threshold[cut] < Math.fround(policy.floor);
+  return { posts, known: known[cut], right: right[cut], isBelowFloor };
 }
 
 // All posts; of a golden set with a floor, those above it, since of others it does not speak.
@@ -39,14 +40,19 @@ function shareOf(part, weight) {
   return part.known > 0 ? (part.posts * weight) / part.known : null;
 }
 
-// Posts that a band acts on, those of them that do not violate, and violations that it and the bands before leave.
+// Posts that a band acts on, those of them that do not violate, and violations that it and the bands before leave;
+// null where no golden label speaks of them.
 function consequences(policy, numbers, cut, takenCut) {
   const at = reached(policy, numbers, cut);
   const taken = takenCut === null ? NOTHING : reached(policy, numbers, takenCut);
-  const isFurther = at.posts >= taken.posts;
+  const isFurther = takenCut === null || cut >= takenCut;
   const own = isFurther ? between(at, taken) : NOTHING;
   const below = between(everything(policy, numbers), isFurther ? at : taken);
-  return { posts: own.posts, wrongful: shareOf(own, own.known - own.right), left: shareOf(below, below.right) };
+  return {
+    posts: Number.isNaN(own.posts) ? null : own.posts,
+    wrongful: at.isBelowFloor && own.posts > 0 ? null : shareOf(own, own.known - own.right),
+    left: shareOf(below, below.right),
+  };
 }
 
 // Posts a day in a band's own part, with exact Poisson bounds; null without traffic.

@@ -19,8 +19,8 @@ function reading(policy, numbers, band, cut) {
     };
   }
   const isSilent = policy.no_evidence !== null || (policy.floor !== null && threshold < Math.fround(policy.floor));
-  const labelled = isSilent ? 0 : numbers.labelled[cut];
-  if (labelled === 0) {
+  const labelled = numbers.labelled[cut];
+  if (isSilent || labelled === 0) {
     return { threshold, flagged, labelled, precision: null, lower: null, ribbon: null, recall: null, interval: null };
   }
   const { known, right } = weightsOf(numbers);
