@@ -12,11 +12,7 @@ from calibrate.signing.again import Moves
 from calibrate.traffic.file import PolicyTraffic, TrafficMetadata
 from calibrate.traffic.policies import with_volumes
 from calibrate.traffic.volume import DailyVolume
-
-OFF = "Switched off by those who signed: it never flags."
-KEPT = "Moved by those who signed, to a threshold that is certified as well."
-FITS = "Moved by those who signed; the upper bound of the posts a day still fits."
-OPEN = "Nothing is promised at this threshold: those who signed waived the promise."
+from calibrate.words import said
 
 
 def keeps_promise(point: OperatingPoint, threshold: float, volume: DailyVolume | None) -> bool:
@@ -71,7 +67,8 @@ def _stated(
         return replace(band, point=_off(point), slices=(), volume=None) if is_moved else band
     keeps = keeps_promise(point, point.threshold, band.volume)
     if is_moved or not keeps:
-        reason = OPEN if not keeps else FITS if point.kind == "capacity" else KEPT
+        kept = "reason.moved.fits" if point.kind == "capacity" else "reason.moved"
+        reason = said(kept if keeps else "reason.moved.waived")
         point = replace(point, status="certified" if keeps else "waived", reason=reason)
     if not is_moved:
         return replace(band, point=point)
@@ -84,7 +81,7 @@ def _off(point: OperatingPoint) -> OperatingPoint:
     return replace(
         point,
         status="switched_off",
-        reason=OFF,
+        reason=said("reason.moved.off"),
         precision=None,
         precision_lower_bound=None,
         recall=None,
