@@ -221,13 +221,17 @@ def _by_counting(
         return replace(point, labels_needed=estimate, reason=f"{_why_not(ranked, search, target)} {advice}")
     step = int(search.certified[-1])
     flagged, wrong = int(ranked.n_flagged[step]), int(ranked.false_positives[step])
-    ended = "reason.counted.to_the_end" if flagged == ranked.n_labelled else "reason.counted"
     return replace(
         described_at(ranked, step, point),
         status="certified",
         precision_lower_bound=float(lower_bound(flagged - wrong, flagged, confidence=1 - search.level)),
         certified_range=(ranked.threshold(int(search.certified[0])), ranked.threshold(step)),
-        reason=said(ended, wrong=wrong, flagged=flagged, passed=len(search.certified)),
+        reason=said(
+            "reason.counted.to_the_end" if flagged == ranked.n_labelled else "reason.counted",
+            wrong=wrong,
+            flagged=flagged,
+            passed=len(search.certified),
+        ),
     )
 
 

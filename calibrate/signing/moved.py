@@ -67,14 +67,19 @@ def _stated(
         return replace(band, point=_off(point), slices=(), volume=None) if is_moved else band
     keeps = keeps_promise(point, point.threshold, band.volume)
     if is_moved or not keeps:
-        kept = "reason.moved.fits" if point.kind == "capacity" else "reason.moved"
-        reason = said(kept if keeps else "reason.moved.waived")
+        reason = _reason(keeps=keeps, is_capacity=point.kind == "capacity")
         point = replace(point, status="certified" if keeps else "waived", reason=reason)
     if not is_moved:
         return replace(band, point=point)
     assert point.threshold is not None
     parts = slices_at(point.threshold, band.slice_tests, calibration.policy, evidence, settings)
     return replace(band, point=point, slices=parts)
+
+
+def _reason(*, keeps: bool, is_capacity: bool) -> str:
+    if not keeps:
+        return said("reason.moved.waived")
+    return said("reason.moved.fits") if is_capacity else said("reason.moved")
 
 
 def _off(point: OperatingPoint) -> OperatingPoint:

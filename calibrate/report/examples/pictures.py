@@ -50,6 +50,10 @@ class Pictures:
 
 
 def _tried(media: Sequence[str], media_type: str) -> tuple[str | None, str]:
+    if any("://" in path for path in media):
+        return None, said("picture.address")
+    if not media:
+        return None, said("picture.no_file")
     from data.thumbnails import reason_without_picture, thumbnail  # noqa: PLC0415  (PyAV, where pictures are wanted)
 
     try:
