@@ -39,12 +39,17 @@ def page_words() -> dict[str, Any]:
     return _catalogue().page
 
 
+def with_signs(number: str) -> str:
+    """A number as Python writes it, with the catalogue's signs for groups of thousands and decimals."""
+    return number.translate(_signs())
+
+
 class _Numbers(Formatter):
     """str.format with the catalogue's signs in numbers."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         text = format(value, format_spec)
-        return text.translate(_signs()) if isinstance(value, Number) else text
+        return with_signs(text) if isinstance(value, Number) else text
 
 
 _FORMATTER = _Numbers()

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from page_calibration import write_page_calibration
+from choices import choice_of
+from page_calibration import PageCalibration, write_page_calibration
 from page_production import write_compared
 
 from calibrate import Corrections, OperatingPoint, choose_recall_threshold, choose_threshold
@@ -15,6 +16,7 @@ from calibrate.looks import after_look, described_looks
 from calibrate.operating_point import Look
 from calibrate.prior_shift import choose_threshold_after_shift
 from calibrate.probability import fit_platt
+from calibrate.signing.sign import sign_choice
 
 SAMPLES = (  # number of posts, share that violates, distance between the classes, target
     (600, 0.4, 3.0, 0.8),
@@ -68,14 +70,36 @@ def further_sentences() -> Iterator[str | None]:
     assert EVEN.objection("recall") is None
 
 
+def signed(made: PageCalibration, root: Path) -> Iterator[str]:
+    """What is said of signatures: of the thresholds as found, then of others, which the signed page shows."""
+    moved = {"auto_remove": -1.0, "review": None}
+    waivers = {"fire.auto_remove": "why"}
+    for choice, waived in (
+        (choice_of(made.out, "Ada Lovelace"), {}),
+        (choice_of(made.out, "Ada Lovelace", **moved), waivers),
+        (choice_of(made.out, "Grace Hopper", **moved), waivers),
+    ):
+        result = sign_choice(
+            made.out,
+            choice,
+            waivers=waived,
+            signatures=root / "signatures.jsonl",
+            out=root / "signed",
+            today=None,
+        )
+        yield from (result.title.removeprefix("sign: "), *result.lines)
+
+
 def main(root: Path) -> None:
-    """Write sentences.json and a page, compared with production."""
+    """Write sentences.json and two pages, one compared with production and one signed."""
+    made = write_page_calibration(root / "made", n=1500)
     sentences = {sentence for sentence in further_sentences() if sentence is not None}
+    sentences |= set(signed(made, root))
     for sample in SAMPLES:
         for point in points_of(*sample):
             sentences |= {point.reason, point.method, *point.assumptions}
     (root / "sentences.json").write_text(json.dumps(sorted(sentences), ensure_ascii=False), encoding="utf-8")
-    write_compared(write_page_calibration(root / "made", n=1500), root / "further")
+    write_compared(made, root / "further")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import chromium, go, opened
+from browser import go, opened
 from page_facts import page_facts
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from pseudo_words import DECIMAL, GROUP, outside_marks, write_pseudo_words
 
 pytestmark = pytest.mark.slow  # two processes, as one process speaks one language
@@ -34,7 +34,19 @@ PEOPLE = {
     "by",
     "value",
 }
-PEOPLE |= {"caption", "reuse", "sliced_by", "queue", "version", "golden_set", "columns", "item_id", "first_missing"}
+PEOPLE |= {
+    "caption",
+    "reuse",
+    "sliced_by",
+    "queue",
+    "version",
+    "golden_set",
+    "columns",
+    "item_id",
+    "first_missing",
+    "rationale",
+    "waiver",
+}
 PEOPLE |= {"format"}
 NAME = re.compile(r"[\w.:+-]*")
 # Everything that can be read on the page or heard, with what of it people wrote left out.
@@ -70,8 +82,14 @@ def compared(translated: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(compared: Path) -> Iterator[Page]:
-    with chromium() as browser, opened(browser, (compared / "report" / "index.html").as_uri()) as page:
+def page(browser: Browser, compared: Path) -> Iterator[Page]:
+    with opened(browser, (compared / "report" / "index.html").as_uri()) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def signed(browser: Browser, translated: Path) -> Iterator[Page]:
+    with opened(browser, (translated / "signed" / "report" / "index.html").as_uri()) as page:
         yield page
 
 
@@ -100,6 +118,16 @@ def test_numbers_in_certificates_have_the_signs_of_the_language(translated: Path
 def test_facts_of_the_page_are_names_or_words_of_the_catalogue_or_of_people(compared: Path) -> None:
     facts = list(_texts(page_facts(compared)))
     assert len([text for _, text in facts if outside_marks(text) != text]) > 20
+    assert [(key, text) for key, text in facts if not NAME.fullmatch(outside_marks(text).strip())] == []
+
+
+@pytest.mark.parametrize("place", ["#/", "#/fire/1", "#/fire/2"])
+def test_a_signed_page_shows_words_of_the_catalogue_and_of_who_signed(
+    translated: Path, signed: Page, named: list[str], place: str
+) -> None:
+    go(signed, place)
+    assert _untranslated(signed, named) == []
+    facts = list(_texts(page_facts(translated / "signed")))
     assert [(key, text) for key, text in facts if not NAME.fullmatch(outside_marks(text).strip())] == []
 
 
