@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 from browser import go, opened
+from choices import choice_of
 from page_facts import page_facts
 from playwright.sync_api import Browser, Page
 from pseudo_words import DECIMAL, GROUP, outside_marks, write_pseudo_words
+
+from calibrate.signing.sign import sign_choice
+from data.errors import InputError
 
 pytestmark = pytest.mark.slow  # two processes, as one process speaks one language
 ROOT = Path(__file__).parents[3]
@@ -152,6 +156,17 @@ def test_what_appears_on_the_way_to_a_choice_is_translated_too(page: Page, named
     assert page.locator("dialog[open]").count() == 1
     assert _untranslated(page, named) == []
     page.keyboard.press("Escape")
+
+
+def test_a_calibration_in_other_words_is_not_signed_and_the_error_says_which_setting_to_look_at(
+    translated: Path, tmp_path: Path
+) -> None:
+    made, record = translated / "made" / "calibration", tmp_path / "signatures.jsonl"
+    with pytest.raises(InputError, match=r"in other words \(see SETPOINT_WORDS\)"):
+        sign_choice(
+            made, choice_of(made, "Ada Lovelace"), waivers={}, signatures=record, out=tmp_path / "signed", today=None
+        )
+    assert not record.exists() or record.read_text() == ""
 
 
 def test_a_missing_translation_ends_a_verb_with_its_name(tmp_path: Path) -> None:
