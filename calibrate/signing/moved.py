@@ -14,6 +14,11 @@ from calibrate.traffic.policies import with_volumes
 from calibrate.traffic.volume import DailyVolume
 from calibrate.words import said
 
+OFF = said("reason.moved.off")
+KEPT = said("reason.moved")
+FITS = said("reason.moved.fits")
+OPEN = said("reason.moved.waived")
+
 
 def keeps_promise(point: OperatingPoint, threshold: float, volume: DailyVolume | None) -> bool:
     """Whether a threshold is covered by what was certified, as the page decides it (templates/js/verdict.js).
@@ -67,7 +72,7 @@ def _stated(
         return replace(band, point=_off(point), slices=(), volume=None) if is_moved else band
     keeps = keeps_promise(point, point.threshold, band.volume)
     if is_moved or not keeps:
-        reason = _reason(keeps=keeps, is_capacity=point.kind == "capacity")
+        reason = OPEN if not keeps else FITS if point.kind == "capacity" else KEPT
         point = replace(point, status="certified" if keeps else "waived", reason=reason)
     if not is_moved:
         return replace(band, point=point)
@@ -76,17 +81,11 @@ def _stated(
     return replace(band, point=point, slices=parts)
 
 
-def _reason(*, keeps: bool, is_capacity: bool) -> str:
-    if not keeps:
-        return said("reason.moved.waived")
-    return said("reason.moved.fits") if is_capacity else said("reason.moved")
-
-
 def _off(point: OperatingPoint) -> OperatingPoint:
     return replace(
         point,
         status="switched_off",
-        reason=said("reason.moved.off"),
+        reason=OFF,
         precision=None,
         precision_lower_bound=None,
         recall=None,
