@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from calibrate.ranks.ranked import Labels
+from calibrate.words import said
 
 Unresolved = Literal["left_out", "not_violating"]
 
@@ -64,20 +65,20 @@ class Corrections:
 
     def sentences(self) -> tuple[str, ...]:
         """What was corrected, for the result."""
-        said = []
+        sentences = []
         if self.has_label_error:
-            said.append(
-                f"Labelling errors: at most {self.false_positive_rate:.4g} of the posts that do not violate are "
-                f"labelled violating, and at least {self.false_negative_rate:.4g} of the violating ones are not."
+            sentences.append(
+                said(
+                    "assumption.label_errors",
+                    false_positive_rate=self.false_positive_rate,
+                    false_negative_rate=self.false_negative_rate,
+                )
             )
         if self.prior_odds_ratio != 1:
-            said.append(
-                f"Prior shift: the odds of violating in the traffic to come are at least {self.prior_odds_ratio:.4g} "
-                "times those of the sample; the scores of violating and of other posts are distributed as before."
-            )
+            sentences.append(said("assumption.prior_shift", ratio=self.prior_odds_ratio))
         if self.unresolved != "left_out":
-            said.append("Unresolved labels: every one of them counts as not violating, the worst case.")
-        return tuple(said)
+            sentences.append(said("assumption.unresolved"))
+        return tuple(sentences)
 
     @property
     def has_label_error(self) -> bool:

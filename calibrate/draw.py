@@ -12,6 +12,7 @@ from calibrate.operating_point import Kind, OperatingPoint, unanswered
 from calibrate.ranks.ranked import Scores, checked_labels, checked_scores, rank_labels
 from calibrate.recall import known_violating
 from calibrate.traffic.volume import VOLUME_CONFIDENCE
+from calibrate.words import said
 from data.errors import InputError
 from data.golden import GoldenSet
 
@@ -41,10 +42,7 @@ class Draw:
         """Why a band of this kind cannot be certified on the set, whatever its labels say; None if it may be."""
         if self.no_evidence or kind != "recall" or self.floor is None:
             return self.no_evidence
-        return (
-            f"The golden set holds only posts that score at least {self.floor:.6g}: how many violating posts score "
-            "lower it cannot say. Certify a recall on a golden set of all traffic."
-        )
+        return said("reason.recall.floor", floor=self.floor)
 
     def described(self, point: OperatingPoint, scores: Scores, labels: Scores) -> OperatingPoint:
         """The point with what its recall is about, and an interval of it where items are weighted.
@@ -87,11 +85,11 @@ def draw_of(golden_set: GoldenSet, policy_id: str) -> Draw:
     scored_by = record.scored_by.policy_id if record.scored_by else policy_id
     no_evidence = None
     if scored_by != policy_id:
-        how = f"the scores of {scored_by}" + ("" if record.floor is None else f", from {record.floor:.6g} on")
-        no_evidence = (
-            f"The golden set was drawn by {how}: it is no probability sample of what {policy_id} would flag. Certify "
-            f"on one drawn for {policy_id}, or on a simple random sample of all traffic."
-        )
+        names = {"scored_by": scored_by, "policy_id": policy_id}
+        if record.floor is None:
+            no_evidence = said("reason.drawn_by", **names)
+        else:
+            no_evidence = said("reason.drawn_by.floor", floor=record.floor, **names)
     return Draw(
         inclusion_prob=None if chances.min() == chances.max() else chances,
         clusters=clusters.to_numpy() if clusters.drop_nulls().is_duplicated().any() else None,
@@ -116,6 +114,12 @@ def objected(
 ) -> OperatingPoint:
     """The answer to a band that the set cannot speak of: not attainable, and why."""
     point = unanswered(
-        rank_labels(scores, labels), kind=kind, target=target, confidence=confidence, method="none", assumptions=()
+        rank_labels(scores, labels),
+        kind=kind,
+        target=target,
+        confidence=confidence,
+        method="none",
+        how=None,
+        assumptions=(),
     )
     return replace(point, reason=objection)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from calibrate.assumptions import FRESH
 from calibrate.operating_point import Look, OperatingPoint
+from calibrate.words import said
 from data.files import sha256_of_json
 from data.policy import Policy
 
@@ -69,22 +70,16 @@ def after_look(point: OperatingPoint, look: Look, *, confidence: float, claims: 
         claims: that share 1 - confidence.
     """
     if look.reuse is not None:
-        said = f"look {look.number:,} at this golden set, nothing taken off for others"
-        rests_on = (
-            "These labels had no part in training the model. No confidence was spent on other looks at them: the "
-            f"ledger was switched off in these words: “{look.reuse}”"
-        )
+        method = said("method.look.reuse", method=point.method, number=look.number)
+        rests_on = said("assumption.reuse", reuse=look.reuse)
     else:
-        shared = f"{1 - confidence:.4g}" + (f"/{claims}" if claims > 1 else "")
-        said = f"look {look.number:,} at this golden set: tested at 1 - {shared}*6/(pi^2*{look.number**2})"
-        rests_on = (
-            "These labels had no part in training the model. The answers of all looks in their ledger hold together "
-            "with this confidence, if no model, target or setting was chosen by what an earlier look answered."
-        )
+        spent = {"method": point.method, "number": look.number, "square": look.number**2, "risk": 1 - confidence}
+        method = said("method.look.claims", **spent, n_claims=claims) if claims > 1 else said("method.look", **spent)
+        rests_on = said("assumption.looks")
     return replace(
         point,
         confidence=confidence,
-        method=f"{point.method}; {said}",
+        method=method,
         assumptions=tuple(rests_on if each == FRESH else each for each in point.assumptions),
         look=look,
     )
@@ -101,6 +96,7 @@ def described_looks(numbers: Mapping[str, int]) -> str:
     """
     found = sorted(set(numbers.values()))
     if len(found) == 1:
-        return f"look {found[0]:,}"
+        return said("looks", number=found[0])
     named = {number: [name for name in numbers if numbers[name] == number] for number in found}
-    return ", ".join(f"look {number:,} ({', '.join(names)})" for number, names in named.items())
+    joined = said("looks.and").join
+    return joined(said("looks.of", number=number, policies=joined(names)) for number, names in named.items())

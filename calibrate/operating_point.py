@@ -8,6 +8,7 @@ from calibrate.ranks.ranked import RankedLabels
 
 Status = Literal["certified", "not_attainable", "waived", "switched_off"]
 Kind = Literal["precision", "recall", "capacity"]
+How = Literal["scan", "walk", "bets", "auditor", "order", "recall_bets", "capacity"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class OperatingPoint:
         method: how the threshold was found, in a phrase.
         assumptions: sentences; the guarantee is as good as they are.
         reason: why the answer is what it is, as a sentence.
+        how: the kind of `method`, for the page to explain; no part of operating_points.json. None where nothing was
+            tested.
     """
 
     status: Status
@@ -135,6 +138,7 @@ class OperatingPoint:
     look: Look | None = None
     prior_shift: PriorShift | None = None
     signatures: tuple[Signature, ...] = ()
+    how: How | None = None
 
     @property
     def target_precision(self) -> float | None:
@@ -165,6 +169,7 @@ def unanswered(
     target: float,
     confidence: float,
     method: str,
+    how: How | None,
     assumptions: tuple[str, ...],
 ) -> OperatingPoint:
     """A point that claims nothing yet: the question, and how many labels there were to answer it."""
@@ -175,6 +180,7 @@ def unanswered(
         confidence=confidence,
         reason="",
         method=method,
+        how=how,
         assumptions=assumptions,
         n_labelled=ranked.n_labelled,
         n_unknown=ranked.n_unknown,

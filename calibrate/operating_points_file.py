@@ -137,12 +137,14 @@ class BandRecord(Strict):
         volume: DailyVolume | None = None,
     ) -> "BandRecord":
         """The record of a policy's band."""
+        facts = dataclasses.asdict(point)
+        del facts["how"]
         return cls(
             action=band.action,
             queue=band.queue,
             slices=tuple(SliceRecord(**dataclasses.asdict(part)) for part in slices),
             daily_volume=DailyVolumeRecord(**dataclasses.asdict(volume)) if volume else None,
-            **dataclasses.asdict(point),
+            **facts,
         )
 
     @model_validator(mode="after")

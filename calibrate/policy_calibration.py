@@ -24,6 +24,7 @@ from calibrate.slices import SliceLabels, SliceResult, slice_labels, whatever_ho
 from calibrate.threshold import choose_threshold
 from calibrate.traffic.capacity import awaiting_traffic
 from calibrate.traffic.volume import DailyVolume
+from calibrate.words import said
 from data.policy import Band, Policy, SliceRule
 
 _Sliced = Mapping[str, Mapping[str, SliceLabels]]
@@ -143,7 +144,7 @@ def _sliced(policy: Policy, evidence: Evidence, settings: Settings) -> _Sliced |
 
 def _calibrator(evidence: Evidence, scale: str) -> Calibrator:
     if evidence.pilot_scores is None or evidence.pilot_labels is None:
-        return Calibrator(reason="no validation split was given")
+        return Calibrator(reason=said("unfitted.no_validation"))
     return fit_platt(as_logits(evidence.pilot_scores, scale), evidence.pilot_labels, weights=evidence.pilot_weights)
 
 
@@ -196,7 +197,7 @@ def _calibrate_band(
     parts = _parts_of(point.threshold, tests, sliced, settings) if tests and sliced else ()
     point = evidence.draw.described(point, evidence.scores, evidence.labels)
     if settings.n_claims > 1:
-        shared = f"{point.method}; 1 - confidence shared by {settings.n_claims:,} claims"
+        shared = said("method.claims", method=point.method, n_claims=settings.n_claims)
         point = replace(point, confidence=band.confidence, method=shared)
     if evidence.look is not None:
         seen = Look(evidence.look, delta, settings.reuse)

@@ -30,6 +30,7 @@ from calibrate.corrections import Corrections
 from calibrate.operating_point import OperatingPoint, PriorShift, checked_share
 from calibrate.ranks.ranked import checked_labels
 from calibrate.threshold import choose_threshold
+from calibrate.words import said
 
 ESTIMATE_SHARE = 0.1  # of delta
 LARGEST_LOG_ODDS_RATIO = 60.0
@@ -164,19 +165,19 @@ def choose_threshold_after_shift(
         first,
         confidence=confidence,
         prior_shift=shift,
-        method=(
-            f"{first.method}, and for each of {len(ratios)} odds ratios that {shift.n_recent:,} recent labels leave "
-            f"open; {round(100 * ESTIMATE_SHARE)} % of 1 - confidence on that interval"
+        method=said(
+            "method.shift",
+            method=first.method,
+            n_ratios=len(ratios),
+            n_recent=shift.n_recent,
+            share=round(100 * ESTIMATE_SHARE),
         ),
         assumptions=(*(SERVED if each == SAME else each for each in first.assumptions), RECENT),
     )
     if not ratios:
-        reason = f"{shift.n_recent:,} recent labels leave open that next to nothing violates now; label more of them."
-        return _not_attainable(point, reason, None)
+        return _not_attainable(point, said("reason.shift.open", n_recent=shift.n_recent), None)
     if last.threshold is None:
-        reason = (
-            f"Were the odds of violating {ratios[len(points) - 1]:.3g} times those of the golden set: {last.reason}"
-        )
+        reason = said("reason.shift", ratio=ratios[len(points) - 1], reason=last.reason)
         return _not_attainable(point, reason, last.labels_needed)
     strictest = max(points, key=_threshold_of)
     return replace(
@@ -218,6 +219,7 @@ def _not_attainable(point: OperatingPoint, reason: str, labels_needed: int | Non
         confidence=point.confidence,
         reason=reason,
         method=point.method,
+        how=point.how,
         assumptions=point.assumptions,
         n_labelled=point.n_labelled,
         n_unknown=point.n_unknown,

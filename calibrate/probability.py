@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from calibrate.bounds import FloatArray, IntArray
 from calibrate.ranks.ranked import Scores, checked_labels, checked_scores
+from calibrate.words import said
 
 FEWEST_PER_CLASS = 10
 SMALLEST_PROBABILITY = 1e-7
@@ -96,15 +97,12 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None
     n_negative = len(y) - n_positive
     if min(n_positive, n_negative) < FEWEST_PER_CLASS:
         return Calibrator(
-            reason=(
-                f"only {n_positive:,} violating and {n_negative:,} other posts with a known label; "
-                f"at least {FEWEST_PER_CLASS} of each are needed"
-            )
+            reason=said("unfitted.too_few", n_positive=n_positive, n_other=n_negative, fewest=FEWEST_PER_CLASS)
         )
     center = float(shares @ z)
     spread = float(np.sqrt(shares @ (z - center) ** 2))
     if spread == 0:
-        return Calibrator(reason="all scores are equal")
+        return Calibrator(reason=said("unfitted.equal"))
     targets = np.where(y == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
     x = (z - center) / spread
 
@@ -116,7 +114,7 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None
     start = np.array([0.0, np.log((n_positive + 1) / (n_negative + 1))])
     slope, intercept = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-9}).x
     if slope <= 0:
-        return Calibrator(reason="higher scores do not go with more violations")
+        return Calibrator(reason=said("unfitted.falling"))
     scale = float(slope / spread)
     return Calibrator(scale=scale, offset=float(intercept - scale * center), n_labelled=len(y))
 

@@ -14,6 +14,7 @@ from calibrate.bets.weighted import checked_clusters, checked_weights
 from calibrate.bounds import FloatArray, IntArray, fewest_labels, lower_bound, tail_probability
 from calibrate.operating_point import OperatingPoint, checked_share, described_at, unanswered
 from calibrate.ranks.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
+from calibrate.words import said
 
 
 def choose_recall_threshold(
@@ -117,11 +118,12 @@ def _by_betting(
         kind="recall",
         target=target,
         confidence=confidence,
-        method="betting on the recall, one mixture of bets for all thresholds",
+        method=said("method.recall.bets"),
+        how="recall_bets",
         assumptions=(CLUSTERS if clusters is not None else ALL_DESIGN, KNOWN, RIGHT, FRESH, SAME),
     )
     if ranked.n_positive == 0:
-        return replace(point, reason="No post is known to violate, so nothing can be said about how many are caught.")
+        return replace(point, reason=said("reason.recall.no_positive"))
     positive_scores, violating = known_violating(scores, labels, weights, clusters)
     evidence = log_wealth_of_recall(violating, target=target)
     enough = np.flatnonzero(evidence >= math.log(1 / delta))
@@ -130,10 +132,7 @@ def _by_betting(
         return replace(
             point,
             labels_needed=needed,
-            reason=(
-                f"Even if all of the {ranked.n_positive:,} posts known to violate are caught, they do not show a "
-                f"recall of {target:.4g}: about {needed:,} known labels, drawn the same way, may do."
-            ),
+            reason=said("reason.recall.bets.none", n_positive=ranked.n_positive, target=target, needed=needed),
         )
     lowest = positive_scores[enough[0] - 1]
     threshold = ranked.threshold(int(np.searchsorted(-ranked.scores, -lowest)))
@@ -154,7 +153,7 @@ def _by_betting(
         n_flagged=int((ranked.all_scores >= np.float32(threshold)).sum()),
         n_flagged_labelled=rank,
         certified_range=(threshold, ranked.threshold(len(ranked.scores) - 1)),
-        reason=f"{caught:,} of the {ranked.n_positive:,} posts known to violate are caught, before weighting.",
+        reason=said("reason.recall.bets", caught=caught, n_positive=ranked.n_positive),
     )
 
 
@@ -165,12 +164,13 @@ def _by_order_statistic(ranked: RankedLabels, *, target: float, confidence: floa
         kind="recall",
         target=target,
         confidence=confidence,
-        method="order statistic of the scores of the known violating posts",
+        method=said("method.recall.order"),
+        how="order",
         assumptions=(SAMPLE, KNOWN, RIGHT, FRESH, SAME),
     )
     positive = ranked.n_positive
     if positive == 0:
-        return replace(point, reason="No post is known to violate, so nothing can be said about how many are caught.")
+        return replace(point, reason=said("reason.recall.no_positive"))
     # P(Bin(m, target) > r - 1) = P(Bin(m, 1 - target) <= m - r) <= delta
     missed = tail_probability(np.arange(positive), positive, target)
     allowed = int(np.searchsorted(missed, delta, side="right")) - 1
@@ -179,9 +179,8 @@ def _by_order_statistic(ranked: RankedLabels, *, target: float, confidence: floa
         return replace(
             point,
             labels_needed=needed,
-            reason=(
-                f"{positive:,} posts are known to violate and {fewest_labels(target, delta):,} are needed, even if "
-                f"all of them are caught: about {needed:,} known labels at this share of violating posts."
+            reason=said(
+                "reason.recall.order.none", n_positive=positive, fewest=fewest_labels(target, delta), needed=needed
             ),
         )
     step = int(np.searchsorted(ranked.n_flagged - ranked.false_positives, positive - allowed))
@@ -193,8 +192,5 @@ def _by_order_statistic(ranked: RankedLabels, *, target: float, confidence: floa
         status="certified",
         precision_lower_bound=float(lower_bound(right, described.n_flagged_labelled, confidence=confidence)),
         certified_range=(described.threshold, ranked.threshold(len(ranked.scores) - 1)),
-        reason=(
-            f"{right:,} of the {positive:,} posts known to violate are caught; "
-            f"the bound allows {allowed:,} to be missed."
-        ),
+        reason=said("reason.recall.order", caught=right, n_positive=positive, allowed=allowed),
     )

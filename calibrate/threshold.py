@@ -16,6 +16,7 @@ from calibrate.operating_point import OperatingPoint, checked_share, described_a
 from calibrate.ranks.labels_needed import labels_needed
 from calibrate.ranks.ranked import Labels, RankedLabels, Scores, checked_labels, checked_scores, rank_labels
 from calibrate.ranks.search import Search, search_by_scan, search_by_walk
+from calibrate.words import said
 
 Method = Literal["auto", "scan", "walk", "betting"]
 METHODS = get_args(Method)
@@ -182,16 +183,16 @@ def choose_threshold(
 
 def _corrected(point: OperatingPoint, corrections: Corrections, target: float) -> OperatingPoint:
     """The point with the target that was asked for, and what was corrected among its assumptions."""
-    said = corrections.sentences()
-    if not said:
+    corrected = corrections.sentences()
+    if not corrected:
         return point
     kept = tuple(each for each in point.assumptions if each != RIGHT or not corrections.has_label_error)
     return replace(
         point,
         target=target,
         tested_target=point.target,
-        assumptions=kept + said,
-        method=f"{point.method}, testing for a share of {point.target:.4g} among the labels",
+        assumptions=kept + corrected,
+        method=said("method.corrected", method=point.method, share=point.target),
     )
 
 
@@ -212,6 +213,7 @@ def _by_counting(
         target=target,
         confidence=confidence,
         method=search.method,
+        how="walk" if method == "walk" else "scan",
         assumptions=(SAMPLE, KNOWN, RIGHT, FRESH, SAME, FALLING, *((PILOT,) if pilot else ())),
     )
     if not len(search.certified):
@@ -219,15 +221,16 @@ def _by_counting(
         return replace(point, labels_needed=estimate, reason=f"{_why_not(ranked, search, target)} {advice}")
     step = int(search.certified[-1])
     flagged, wrong = int(ranked.n_flagged[step]), int(ranked.false_positives[step])
-    end = "down to the lowest score" if flagged == ranked.n_labelled else "the next lower one failed"
     return replace(
         described_at(ranked, step, point),
         status="certified",
         precision_lower_bound=float(lower_bound(flagged - wrong, flagged, confidence=1 - search.level)),
         certified_range=(ranked.threshold(int(search.certified[0])), ranked.threshold(step)),
-        reason=(
-            f"{wrong:,} of the {flagged:,} flagged posts with a known label do not violate; "
-            f"{len(search.certified):,} thresholds passed the test, {end}."
+        reason=said(
+            "reason.counted.to_the_end" if flagged == ranked.n_labelled else "reason.counted",
+            wrong=wrong,
+            flagged=flagged,
+            passed=len(search.certified),
         ),
     )
 
@@ -256,11 +259,18 @@ def _refuse_with_auditor(method: Method, corrections: Corrections, **asked: bool
 def _why_not(ranked: RankedLabels, search: Search, target: float) -> str:
     steps = [ranked.step_at(start) for start in search.starts if start <= ranked.n_labelled]
     if not steps:
-        return f"The test begins at {search.starts[0]:,} flagged labels, and {ranked.n_labelled:,} are known."
-    tried = " and ".join(
-        f"{ranked.false_positives[step]:,} of the {ranked.n_flagged[step]:,} best-scored" for step in steps
+        return said("reason.begins", start=search.starts[0], n_labelled=ranked.n_labelled)
+    wrong, flagged = ranked.false_positives[steps], ranked.n_flagged[steps]
+    if len(steps) == 1:
+        return said("reason.too_many", wrong=wrong[0], flagged=flagged[0], target=target)
+    return said(
+        "reason.too_many.twice",
+        wrong=wrong[0],
+        flagged=flagged[0],
+        wrong_2=wrong[1],
+        flagged_2=flagged[1],
+        target=target,
     )
-    return f"{tried} posts do not violate: too many to show a precision of {target:.4g}."
 
 
 def _checked_pilot(scores: ArrayLike | None, labels: ArrayLike | None) -> tuple[Scores, Labels] | None:

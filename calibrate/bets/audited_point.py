@@ -22,6 +22,7 @@ from calibrate.ranks.labels_needed import labels_needed
 from calibrate.ranks.ranked import Labels, RankedLabels, Scores, rank_labels
 from calibrate.ranks.search import search_by_scan
 from calibrate.ranks.walk import grid_steps
+from calibrate.words import said
 
 AUDITED_SHARE = 0.4  # of delta: a coin costs some recall, a model right in 95 % is worth half as many labels again
 START_LATER = 8  # bets at small numbers of labels cannot yet profit from an auditor
@@ -83,19 +84,21 @@ def choose_audited(
         kind="precision",
         target=target,
         confidence=confidence,
-        method=(
-            f"{round(100 * AUDITED_SHARE)} % of 1 - confidence on bets with an auditor's verdicts on "
-            f"{int((~np.isnan(verdicts)).sum()):,} items, of which people labelled {ranked.n_labelled:,}, in a "
-            f"fallback procedure over {'thresholds of the pilot' if pilot else 'golden ranks'}; the rest on the "
-            f"labels alone: {scan.method}"
+        method=said(
+            "method.auditor.pilot" if pilot else "method.auditor.ranks",
+            share=round(100 * AUDITED_SHARE),
+            n_verdicts=int((~np.isnan(verdicts)).sum()),
+            n_labelled=ranked.n_labelled,
+            alone=scan.method,
         ),
+        how="auditor",
         assumptions=(SAMPLE, SUBSET, ALIKE, RIGHT, FRESH, SAME, FALLING, *((PILOT,) if pilot else ())),
     )
     certified = min((found for found in (passed, alone) if len(found)), key=lambda found: found[-1], default=None)
     if certified is None:
         needed, advice = labels_needed(ranked, target=target, level=scan.next_level, first_rank=scan.first_rank)
-        said = f"Neither the labels nor the auditor's verdicts show a precision of {target:.4g}. {advice}"
-        return replace(point, labels_needed=needed, reason=said)
+        reason = said("reason.auditor.none", target=target, advice=advice)
+        return replace(point, labels_needed=needed, reason=reason)
     threshold, lowest = float(certified[-1]), float(scores.min())
     c = evidence_at(sample, threshold, target=target, delta=level).reliance
     precision = precision_estimate(sample, threshold, c, target=target)
@@ -115,11 +118,12 @@ def choose_audited(
         n_flagged=flagged,
         n_flagged_labelled=labelled,
         certified_range=(float(certified[0]), threshold),
-        reason=(
-            f"{labelled - right:,} of the {labelled:,} flagged posts that people labelled do not violate; "
-            f"{len(certified):,} thresholds passed the test "
-            f"{'with the auditor' if certified is passed else 'of the labels alone'}. "
-            f"The estimates rely on the auditor for {round(100 * c)} % of what it says."
+        reason=said(
+            "reason.auditor" if certified is passed else "reason.auditor.alone",
+            wrong=labelled - right,
+            flagged=labelled,
+            passed=len(certified),
+            reliance=round(100 * c),
         ),
     )
 

@@ -10,6 +10,7 @@ from calibrate.bets.weighted import Weighting, search_by_betting
 from calibrate.operating_point import OperatingPoint, unanswered
 from calibrate.ranks.labels_needed import labels_needed
 from calibrate.ranks.ranked import Labels, RankedLabels, Scores
+from calibrate.words import said
 
 BETTING_NEEDS = 1.3  # labels, times what a binomial test needs: seen in bench_guarantee
 
@@ -46,19 +47,18 @@ def choose_by_betting(
         target=target,
         confidence=confidence,
         method=search.method,
+        how="bets",
         assumptions=(drawn, KNOWN, RIGHT, FRESH, SAME, *shape, *((GROWING,) if growing else ())),
     )
     if not len(search.ranks):
         estimate, advice = labels_needed(ranked, target=target, level=delta, first_rank=search.start)
         if estimate is not None:
             estimate = max(int(BETTING_NEEDS * estimate), ranked.n_labelled)
-            advice = (
-                f"About {estimate:,} known labels, drawn the same way, may do; this set has {ranked.n_labelled:,}."
-            )
+            advice = said("needed.bets", needed=estimate, n_labelled=ranked.n_labelled)
         return replace(
             point,
             labels_needed=estimate,
-            reason=f"No bet grew enough to show a precision of {target:.4g}. {advice}",
+            reason=said("reason.bets.none", target=target, advice=advice),
         )
     rank = int(search.ranks[-1])
     stakes = weighted.stakes
@@ -77,8 +77,5 @@ def choose_by_betting(
         n_flagged_labelled=rank,
         # Between fixed thresholds an arbitrary curve may dip: only those tested are certified.
         certified_range=(threshold if search.is_fixed else float(search.thresholds[0]), threshold),
-        reason=(
-            f"{wrong:,} of the {rank:,} flagged posts with a known label do not violate, before weighting; "
-            f"{len(search.ranks):,} thresholds passed the test."
-        ),
+        reason=said("reason.bets", wrong=wrong, flagged=rank, passed=len(search.ranks)),
     )

@@ -14,6 +14,7 @@ from calibrate.bets.betting import Stakes, log_wealth, stakes_of
 from calibrate.bounds import FloatArray, IntArray, fewest_labels, most_false_positives
 from calibrate.ranks.ranked import Labels, RankedLabels, Scores
 from calibrate.ranks.walk import SHARE_OF_BEST_POWER, beta_binomial_tail, grid_steps
+from calibrate.words import said
 
 MAIN_SHARE, START_RATIO, MOST_STARTS, FIRST_IN_FEWEST = 0.7, 2.0, 4, 1.5
 
@@ -134,21 +135,26 @@ def search_by_betting(
     )
     if monotone_precision:
         certified = evidence >= math.log(1 / delta)
-        level, where = delta, "furthest golden rank that passes, under monotone precision"
+        level = delta
     else:
         certified, level = fallback(evidence.__getitem__, shared_budget(counts, main, delta))
         certified &= thresholds >= (weighted.scores[-1] if len(weighted.scores) else np.inf)
-        source = "thresholds of the pilot" if pilot else "golden ranks"
-        where = f"fallback procedure over {source}"
-        where += ", for a growing set" if growing else ""
     return WeightedSearch(
         thresholds=thresholds[certified],
         ranks=ranks[certified],
         start=max(fewest, int(ranks[main])) if len(ranks) else fewest,
         level=level,
-        method=f"betting, mixture over a grid of bets: {where}",
+        method=_method(is_growing=growing, has_pilot=bool(pilot), is_monotone=monotone_precision),
         is_fixed=bool(pilot) and not monotone_precision,
     )
+
+
+def _method(*, is_growing: bool, has_pilot: bool, is_monotone: bool) -> str:
+    if is_monotone:
+        return said("method.bets.monotone")
+    if is_growing:
+        return said("method.bets.growing")
+    return said("method.bets.pilot" if has_pilot else "method.bets.ranks")
 
 
 def fallback(evidence: Callable[[int], float], spent: FloatArray) -> tuple[NDArray[np.bool_], float]:

@@ -16,6 +16,7 @@ from calibrate.bounds import (
 )
 from calibrate.ranks.ranked import RankedLabels
 from calibrate.ranks.walk import grid_steps
+from calibrate.words import said
 
 POWER = 0.8
 MOST_FLAGGED = 1_000_000
@@ -50,7 +51,7 @@ def labels_needed(ranked: RankedLabels, *, target: float, level: float, first_ra
     """
     fewest = fewest_labels(target, level)
     if ranked.n_labelled == 0:
-        return first_rank, f"No label is known; at least {first_rank:,} are needed."
+        return first_rank, said("needed.no_label", first=first_rank)
     fewest_flagged = min(fewest / 3, max(5, ranked.n_labelled / 10), ranked.n_labelled)
     steps = grid_steps(ranked, math.ceil(fewest_flagged))
     flagged, wrong = ranked.n_flagged[steps], ranked.false_positives[steps]
@@ -62,19 +63,14 @@ def labels_needed(ranked: RankedLabels, *, target: float, level: float, first_ra
         estimate = _fewest_labels(precision[hopeful], flagged[hopeful] / ranked.n_labelled, target, level, first_rank)
     if math.isfinite(estimate):
         needed = max(math.ceil(estimate), ranked.n_labelled)
-        return needed, (
-            f"About {needed:,} known labels from the same population would certify it in four cases of five; "
-            f"this set has {ranked.n_labelled:,}."
-        )
+        return needed, said("needed.estimate", needed=needed, n_labelled=ranked.n_labelled)
     if ranked.n_labelled < first_rank:
-        return first_rank, f"At least {first_rank:,} known labels are needed, and this set has {ranked.n_labelled:,}."
+        return first_rank, said("needed.first", first=first_rank, n_labelled=ranked.n_labelled)
     most = float(upper_bound(right, flagged, confidence=1 - level).max())
-    plausible = "" if most >= target else f"; at most {most:.3f} is plausible"
-    return None, (
-        f"No threshold with at least {flagged[0]:,} labels above it has an estimated precision above {target:.4g}"
-        f"{plausible}. The scores may not tell these posts apart well enough, or the part where they do is too small "
-        f"to be seen in {ranked.n_labelled:,} labels; a better model or a lower target may help more than labels."
-    )
+    known = {"flagged": flagged[0], "target": target, "n_labelled": ranked.n_labelled}
+    if most >= target:
+        return None, said("needed.hopeless", **known)
+    return None, said("needed.hopeless.at_most", most=most, **known)
 
 
 def _fewest_labels(precision: FloatArray, share: FloatArray, target: float, level: float, first_rank: int) -> float:

@@ -12,6 +12,7 @@ from calibrate.ranks.ranked import ONE_IN as STEPS_ONE_IN
 from calibrate.ranks.ranked import Labels, RankedLabels, Scores
 from calibrate.ranks.scan import Boundaries, calibrated_boundaries, certified_steps
 from calibrate.ranks.walk import MOST_STARTS, grid_steps, planned_start, shared_starts, walk_from
+from calibrate.words import said
 
 Pilot = tuple[Scores, Labels]
 
@@ -49,16 +50,14 @@ def search_by_scan(ranked: RankedLabels, pilot: Pilot | None, *, target: float, 
         ranks = ranked.n_flagged[steps]
         boundaries = calibrated_boundaries(ranks, budget(ranks, design, delta=delta), target=target, delta=delta)
         steps = steps[certified_steps(ranked.false_positives[steps], boundaries)]
-    planned = ", planned on a pilot," if pilot else ""
     return Search(
         certified=steps,
         starts=(max(fewest, design.start),),
         level=delta,
         first_rank=fewest if pilot else FIRST_IN_FEWEST * fewest,
         next_level=delta,
-        method=(
-            f"scan over golden ranks{planned} with {round(100 * design.share)} % of 1 - confidence at rank "
-            f"{design.start:,} and the rest over all ranks"
+        method=said(
+            "method.scan.planned" if pilot else "method.scan", share=round(100 * design.share), start=design.start
         ),
     )
 
@@ -106,14 +105,13 @@ def search_by_walk(ranked: RankedLabels, pilot: Pilot | None, *, target: float, 
     """Walk from a planned start, or from two fixed ones that share delta (`calibrate.ranks.walk`)."""
     if pilot:
         starts = [planned_start(ranked, *pilot, target=target, delta=delta)]
-        method = f"fixed-sequence walk over golden ranks, start at rank {starts[0]:,} planned on a pilot"
+        method = said("method.walk.planned", start=starts[0])
     else:
         starts = shared_starts(ranked.n_labelled, target=target, delta=delta)
-        where = " and ".join(f"{start:,}" for start in starts)
         method = (
-            f"fixed-sequence walks over golden ranks from ranks {where}, sharing 1 - confidence"
+            said("method.walks", first=starts[0], second=starts[1])
             if len(starts) > 1
-            else f"fixed-sequence walk over golden ranks from rank {where}"
+            else said("method.walk", start=starts[0])
         )
     level = delta / len(starts)
     walks = [walk_from(ranked, start, target=target, level=level) for start in starts]

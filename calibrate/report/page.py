@@ -1,6 +1,7 @@
 """The page on which a policy lead decides: one HTML file, complete in itself.
 
-templates/ holds its parts: page.html.j2 the frame, css/ its looks, js/ what makes it live, words.en.json all words.
+templates/ holds its parts: page.html.j2 the frame, css/ its looks, js/ what makes it live; calibrate.words
+its words.
 """
 
 import base64
@@ -15,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from calibrate.report.policy_page import PolicyPage
 from calibrate.report.schema import PageFacts
 from calibrate.report.text import all_shown
+from calibrate.words import page_words
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("base", "lists", "policy", "board", "slices", "production", "signed", "choice", "examples", "print")
@@ -69,7 +71,7 @@ def render_page(
         policies: with their packed numbers.
         examples: posts of each policy, as `embedded_examples` gives them; None for none.
     """
-    words = json.loads((TEMPLATES / "words.en.json").read_text(encoding="utf-8"))
+    words = page_words()
     script, style = _script(), _style()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -6,7 +6,6 @@ from calibrate.draw import Draw
 from calibrate.operating_points_file import BandRecord, CalibratorRecord, DailyVolumeRecord
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration
 from calibrate.production.compare import PolicyAgainst
-from calibrate.report.how import how_found
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.report.live.slices import SliceCounts
 from calibrate.report.packing import Packer, in_millionths
@@ -157,7 +156,7 @@ def _band(band: BandCalibration, place: int, has_ribbon: bool) -> BandFacts:
     return BandFacts(
         record=record,
         signatures_missing=signatures_missing(record),
-        how=how_found(band.point.method),
+        how=band.point.how,
         title=shown_text(band.title, 120),
         bounds=place,
         has_ribbon=has_ribbon,

@@ -5,6 +5,7 @@ C cuts: the thresholds that the page offers, from the strictest down. S slices o
 
 from typing import Literal
 
+from calibrate.operating_point import How
 from calibrate.operating_points_file import (
     BandRecord,
     CalibratorRecord,
@@ -15,7 +16,6 @@ from calibrate.operating_points_file import (
     TrafficRecord,
 )
 from calibrate.production.record import PolicyComparison, ProductionRecord
-from calibrate.report.how import How
 from data.policy import Rule, Strict
 
 

@@ -12,9 +12,10 @@ from calibrate.signing.again import Moves
 from calibrate.traffic.file import PolicyTraffic, TrafficMetadata
 from calibrate.traffic.policies import with_volumes
 from calibrate.traffic.volume import DailyVolume
+from calibrate.words import said
 
-FITS = "Moved by those who signed; the upper bound of the posts a day still fits."
-OPEN = "Nothing is promised at this threshold: those who signed waived the promise."
+FITS = said("reason.moved.fits")
+OPEN = said("reason.moved.waived")
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,8 @@ class Reasons:
     off: str
 
 
-BY_SIGNERS = Reasons(
-    kept="Moved by those who signed, to a threshold that is certified as well.",
-    off="Switched off by those who signed: it never flags.",
-)
-FOLLOWING = Reasons(
-    kept="Of the thresholds certified on this precision's own scores, the one that decides most like fp32's.",
-    off="Switched off in fp32 by those who signed, and so here: it never flags.",
-)
+BY_SIGNERS = Reasons(kept=said("reason.moved"), off=said("reason.moved.off"))
+FOLLOWING = Reasons(kept=said("reason.following"), off=said("reason.following.off"))
 
 
 def keeps_promise(point: OperatingPoint, threshold: float, volume: DailyVolume | None) -> bool:

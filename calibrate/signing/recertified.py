@@ -17,6 +17,7 @@ from calibrate.operating_points_file import OperatingPointsFile, load_operating_
 from calibrate.outcome import POINTS_FILE, Outcome
 from calibrate.signing.again import Again, Moves
 from calibrate.signing.made_from import MADE_FROM, read_made_from
+from calibrate.words.catalogue import CHOSEN
 from data.errors import InputError
 from data.files import existing_file, existing_folder, sha256_of_file
 from data.policy import Strict, findings_of
@@ -110,7 +111,7 @@ def _check_same(file: Path, expected: bytes) -> None:
     if existing_file(file).read_bytes() != expected:
         raise InputError(
             f"{file}: not what its data give when they are certified again; it was edited, or written by another "
-            "version. Nothing was signed: calibrate again"
+            f"version or in other words (see {CHOSEN}). Nothing was signed: calibrate again"
         )
 
 

@@ -8,6 +8,7 @@ from calibrate.operating_points_file import BandRecord, OperatingPointsFile
 from calibrate.report.shown import percent, shown_threshold
 from calibrate.signing.needed import lacking, names_of
 from calibrate.signing.record import SignatureLine
+from calibrate.words import said, with_signs
 
 
 @dataclass(frozen=True)
@@ -55,49 +56,61 @@ def result_of(
     waived = sum(band.status == "waived" for _, band in bands)
     missing = list(missing_signatures(signed))
     lines = [*_changes(signed, found), *missing]
+    joined = said("signed.and").join
     if others:
-        names = ", ".join(dict.fromkeys(each.by for each in others))
-        lines.append(
-            f"other thresholds of this calibration were signed by {names}: these here are a choice of their own, "
-            f"which needs its own signatures; {out} now holds these"
-        )
+        lines.append(said("signed.others", names=joined(dict.fromkeys(each.by for each in others)), out=out))
     if not missing:
-        lines.append("all signatures are there: `setpoint seal` takes these operating points")
+        lines.append(said("signed.complete"))
     signed_by = names_of(band for _, band in bands)
-    said = f"{line.by} signed" if is_new else f"{line.by} had signed already; the folder was written anew with"
-    waivers = f", {waived} waived" if waived else ""
-    title = (
-        f"sign: {said} {promised} thresholds with a promise{waivers}; signed by {', '.join(signed_by) or 'nobody'}"
-    )
-    return SignResult(title, lines, not missing, missing, signed_by, out)
+    counts = {"by": line.by, "promised": promised, "names": joined(signed_by) or said("signed.nobody")}
+    if waived:
+        title = said("signed.waived" if is_new else "signed.before.waived", waived=waived, **counts)
+    else:
+        title = said("signed" if is_new else "signed.before", **counts)
+    return SignResult(f"sign: {title}", lines, not missing, missing, signed_by, out)
 
 
 def missing_signatures(signed: OperatingPointsFile) -> Iterator[str]:
     """A sentence for each number of signatures that bands lack."""
     by_number: dict[int, list[str]] = {}
     for policy_id, band, number in lacking(signed):
-        by_number.setdefault(number, []).append(f"{policy_id}, {band.action}")
+        name = said("signed.lacking.band", policy_id=policy_id, action=band.action)
+        by_number.setdefault(number, []).append(name)
     for number, names in by_number.items():
-        what = "one more signature, by another name" if number == 1 else f"{number} signatures"
-        yield f"still missing: {what}, for {'; '.join(names)}. Until then `setpoint seal` refuses these points"
+        bands = said("signed.lacking.and").join(names)
+        if number == 1:
+            yield said("signed.lacking.one", bands=bands)
+        else:
+            yield said("signed.lacking", n=number, bands=bands)
 
 
 def _changes(signed: OperatingPointsFile, found: OperatingPointsFile) -> Iterator[str]:
     for policy, before in zip(signed.policies, found.policies, strict=True):
         for band, was in zip(policy.bands, before.bands, strict=True):
             if band.threshold != was.threshold:
-                yield f"moved: {policy.policy_id}, {band.action}: {_change(band, was)}"
+                yield _change(policy.policy_id, band, was)
             elif band.status == "waived":
-                yield f"waived: {policy.policy_id}, {band.action}: {_reason(band)}"
+                yield said(
+                    "signed.change.stays_waived", policy_id=policy.policy_id, action=band.action, why=_reason(band)
+                )
 
 
-def _change(band: BandRecord, was: BandRecord) -> str:
+def _change(policy_id: str, band: BandRecord, was: BandRecord) -> str:
+    name = {"policy_id": policy_id, "action": band.action}
     if band.threshold is None:
-        return "switched off"
-    start = "off" if was.threshold is None else shown_threshold(was.threshold)
-    figures = "" if band.precision is None else f", precision {percent(band.precision)} on the golden labels"
-    promise = f"waived ({_reason(band)})" if band.status == "waived" else "the promise holds"
-    return f"{start} to {shown_threshold(band.threshold)}, {promise}{figures}"
+        return said("signed.change.off", **name)
+    start = said("signed.change.was_off") if was.threshold is None else with_signs(shown_threshold(was.threshold))
+    move = {"start": start, "threshold": with_signs(shown_threshold(band.threshold)), **name}
+    is_waived = band.status == "waived"
+    if is_waived:
+        move["why"] = _reason(band)
+    if band.precision is None:
+        return said("signed.change.waived" if is_waived else "signed.change.moved", **move)
+    return said(
+        "signed.change.waived.precision" if is_waived else "signed.change.moved.precision",
+        precision=with_signs(percent(band.precision)),
+        **move,
+    )
 
 
 def _reason(band: BandRecord) -> str:

@@ -5,20 +5,14 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from calibrate.assumptions import SAME
+from calibrate.assumptions import ARRIVALS, COUNTED, SAME, STEADY
 from calibrate.bands import BandPart
 from calibrate.bounds import IntArray, interval
 from calibrate.operating_point import OperatingPoint
 from calibrate.ranks.ranked import RankedLabels, Scores
 from calibrate.traffic.histogram import Scale
 from calibrate.traffic.volume import VOLUME_CONFIDENCE, lowest_within
-
-ARRIVALS = (
-    "Posts arrive independently of one another (Poisson): copies that come together, campaigns and weekdays make "
-    "single days fuller than the bound, which is for the daily mean."
-)
-STEADY = "Traffic stays as it was in the days that were counted, and the bands before this one keep their thresholds."
-SHARE = "The posts counted were drawn at random from the traffic, in the share that was stated."
+from calibrate.words import said
 
 
 def awaiting_traffic(capacity_per_day: int, ranked: RankedLabels) -> OperatingPoint:
@@ -28,10 +22,7 @@ def awaiting_traffic(capacity_per_day: int, ranked: RankedLabels) -> OperatingPo
         kind="capacity",
         target=float(capacity_per_day),
         confidence=None,
-        reason=(
-            "A capacity needs a traffic histogram: a golden set does not say how many posts arrive in a day. Count "
-            "production scores with `setpoint traffic scores=… days=…` and calibrate with traffic=…"
-        ),
+        reason=said("reason.capacity.waits"),
         method="none",
         n_labelled=ranked.n_labelled,
         n_unknown=ranked.n_unknown,
@@ -69,16 +60,15 @@ def capacity_point(
     """
     point = replace(
         point,
-        method="lowest edge of a traffic bin (1/2,048 of a logit) whose upper Poisson bound fits the capacity",
-        assumptions=(ARRIVALS, STEADY, SHARE, SAME),
+        method=said("method.capacity"),
+        how="capacity",
+        assumptions=(ARRIVALS, STEADY, COUNTED, SAME),
     )
     threshold = lowest_within(part, counts, point.target, exposure=exposure, scale=scale)
     if threshold is None:
-        where = "the highest scores" if part.taken_by is None else f"the scores just below {part.taken_by}"
-        reason = (
-            f"Even {where} cannot be shown to bring at most {point.target:,.0f} posts a day; give it a larger "
-            "capacity, or count the traffic of more days."
-        )
+        if part.taken_by is None:
+            return replace(point, reason=said("reason.capacity.over", capacity=point.target))
+        reason = said("reason.capacity.over_below", band=part.taken_by, capacity=point.target)
         return replace(point, reason=reason)
     top = part.below if part.below is not None else max(threshold, float(scores.max()))
     point = replace(
@@ -87,10 +77,7 @@ def capacity_point(
         threshold=threshold,
         n_flagged=int((scores >= np.float32(threshold)).sum()),
         certified_range=(top, threshold),
-        reason=(
-            "This is the lowest threshold at which the upper bound of the posts a day that are left to this band "
-            f"fits {point.target:,.0f}."
-        ),
+        reason=said("reason.capacity", capacity=point.target),
     )
     reached = curve.filter(pl.col("threshold") >= threshold)
     if reached.is_empty():

@@ -8,13 +8,14 @@ import polars as pl
 
 from calibrate.report.examples.choose import ChosenExamples
 from calibrate.report.examples.schema import ExampleFacts, ExamplesFacts
+from calibrate.words import said
 from data.policy import Policy
 
 MOST_PICTURES = 300  # decoded for a calibration, all precisions together
 MOST_CHARACTERS = 3_000_000  # of all pictures of a page, in base64
 SECONDS = 60.0  # after which no further one is begun: the one way for pages of the same inputs to differ
-FULL = "left out: the page holds as many pictures as it may"
-LATE = "left out: the pictures of this page took too long"
+FULL = said("picture.full")
+LATE = said("picture.late")
 
 
 class Pictures:
@@ -49,6 +50,10 @@ class Pictures:
 
 
 def _tried(media: Sequence[str], media_type: str) -> tuple[str | None, str]:
+    if any("://" in path for path in media):
+        return None, said("picture.address")
+    if not media:
+        return None, said("picture.no_file")
     from data.thumbnails import reason_without_picture, thumbnail  # noqa: PLC0415  (PyAV, where pictures are wanted)
 
     try:

@@ -32,7 +32,8 @@ function signing(boxes, text, { name, rationale, problem }) {
       const waived = boxes.filter((box) => box.waiver && box.input.checked);
       const waivers = Object.fromEntries(waived.map(({ entry, waiver }) => [`${entry.policy.policy_id}.${entry.bandPlace}`, waiver.value]));
       const said = await asked("/sign", "application/json", JSON.stringify({ choice: text(), waivers }), "served.refused");
-      const lines = said.lines.filter((line) => !said.complete || !line.startsWith("all signatures"));
+      // The last line says to a terminal that nothing is missing.
+      const lines = said.complete ? said.lines.slice(0, -1) : said.lines;
       tell(words("served.signed", { said: said.signed }), ...lines, said.complete && words("served.complete"));
     } catch (error) {
       tell();
