@@ -48,9 +48,16 @@ def read_annotations(path: str | Path, items: pl.DataFrame | None, policies: lis
 
 
 def check_annotations(
-    path: str | Path, items: pl.DataFrame | None, policies: list[Policy]
+    path: str | Path, items: pl.DataFrame | None, policies: list[Policy], *, all_policies: bool = True
 ) -> tuple[pl.DataFrame, list[Finding]]:
-    """Like `read_annotations`, but returns all findings instead of raising on the first."""
+    """Like `read_annotations`, but returns all findings instead of raising on the first.
+
+    Args:
+        path: as of `read_annotations`.
+        items: as of `read_annotations`.
+        policies: as of `read_annotations`.
+        all_policies: whether these are all; False where some cannot be read, and others may be meant.
+    """
     frame = read_table(path)
     if frame.schema.get("annotated_at") not in (None, pl.String):
         frame = frame.with_columns(pl.col("annotated_at").cast(pl.String))
@@ -66,13 +73,10 @@ def check_annotations(
             frame, ~_in(pl.col("item_id"), items["item_id"].to_list()), path, "item_id", "no such item in the items"
         )
     known = [policy.policy_id for policy in policies]
-    findings += rows_where(
-        frame,
-        ~_in(pl.col("policy_id"), known),
-        path,
-        "policy_id",
-        f"no such policy; expected {_either(known)}",
-    )
+    if all_policies and known:
+        findings += rows_where(
+            frame, ~_in(pl.col("policy_id"), known), path, "policy_id", f"no such policy; expected {_either(known)}"
+        )
     # An older version is history that a label migration may still use; a newer one is a mistake.
     for policy in policies:
         versions = [version for version in (policy.version, policy.supersedes) if version]

@@ -29,12 +29,12 @@ def validate(
         out: Parquet file for the findings; null prints them only.
     """
     findings: list[Finding] = []
-    all_policies, wrong = check_policies(policies)
-    findings += wrong
+    all_policies, wrong_policies = check_policies(policies)
+    findings += wrong_policies
     all_items, wrong = check_items(items)
     findings += wrong
     if annotations is not None and "item_id" in all_items.columns:
-        findings += check_annotations(annotations, all_items, all_policies)[1]
+        findings += check_annotations(annotations, all_items, all_policies, all_policies=not wrong_policies)[1]
     if media and not wrong:
         findings += check_media(all_items, items, workers)
     if out is not None:

@@ -31,7 +31,7 @@ LIMITS = (
 )
 ETHICS = (
     ("Wrongly flagged posts hurt those who wrote them", "bands state a precision with a confidence; offer an appeal"),
-    ("Errors may fall on some markets or languages more than on others", "declare slices; read them below"),
+    ("Errors may fall on some markets or languages more than on others", "declare slices; read them above"),
     ("A slice with few labels may hide harm", "it is listed as insufficient, with the labels that it lacks"),
 )
 

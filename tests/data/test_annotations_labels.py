@@ -11,6 +11,7 @@ from data.errors import InputError
 from data.items import read_items
 from data.labels import agreement, derive_labels, label_matrix
 from data.policy import load_policies
+from data.validation import validate
 
 ROW = {
     "item_id": "i00",
@@ -48,6 +49,23 @@ def test_wrong_annotations_are_refused(
         read_annotations(path, read_items(items_file), load_policies(policy_folder))
     for word in [str(path), *words]:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("readable", [0, 1])
+def test_policies_that_cannot_be_read_are_said_and_not_their_annotations(
+    tmp_path: Path, items_file: Path, policy_folder: Path, readable: int
+) -> None:
+    path = tmp_path / "annotations.parquet"
+    frame({}, {"policy_id": "scam"}, {"value": "maybe"}).write_parquet(path)
+    files = sorted(policy_folder.iterdir())
+    for file in files[readable:]:
+        file.write_text("owner: [")
+    summary = validate(items=items_file, annotations=path, policies=policy_folder, media=False, workers=1, out=None)
+    assert not summary.ok
+    for file in files[readable:]:
+        assert any(str(file) in line for line in summary.lines)
+    assert any("'maybe'" in line for line in summary.lines)
+    assert not any("no such policy" in line for line in summary.lines)
 
 
 @pytest.mark.parametrize(
