@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from calibrate import certify, outcome
+from calibrate import outcome, procedure
 from calibrate.inputs import CalibrationInputs
 from calibrate.operating_points_file import BandRecord, CalibratorRecord, ErrorBudgetRecord, PolicyRecord
 from calibrate.probability import Calibrator
@@ -82,10 +82,10 @@ def build(n_policies: int, n_items: int, folder: Path, *, compared: bool = False
     with (
         patch("calibrate.certify.read_inputs", return_value=inputs),
         patch("calibrate.certify.read_production", side_effect=lambda *_: serving(inputs)),
-        timed(certify, "policy_against", spent),
-        timed(certify, "policy_numbers", spent),
-        timed(certify, "slice_columns", spent),
-        timed(certify, "choose_examples", spent),
+        timed(procedure, "policy_against", spent),
+        timed(procedure, "policy_numbers", spent),
+        timed(procedure, "slice_columns", spent),
+        timed(procedure, "choose_examples", spent),
         timed(outcome, "embedded_examples", spent),
         timed(outcome, "write_report", spent),
     ):

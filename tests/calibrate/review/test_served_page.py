@@ -122,6 +122,19 @@ def test_a_threshold_without_a_promise_asks_for_a_reason(browser, stranger, sche
     assert load_operating_points(desk.out).policies[0].bands[0].status == "waived"
 
 
+def test_whoever_signs_is_told_what_else_they_vouch_for(browser, stranger) -> None:
+    with opened(browser, stranger.url) as page:
+        page.evaluate("setpoint.PAGE.policies[1].bands[0].record.threshold = setpoint.CHOSEN[1][0] = 1.5")
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+        expect(page.locator(".others summary")).to_have_text(
+            "Whoever signs also vouches for 1 more threshold, as it was calibrated"
+        )
+        page.locator(".others summary").click()
+        expect(page.locator(".others li")).to_contain_text("1.5")
+        assert findings(page) == []
+
+
 def test_a_second_person_signs_what_the_first_one_did(browser, desk) -> None:
     """On another day, in a server of its own: the page shows the thresholds that lack a signature."""
     with running(desk, port=0, ended=threading.Event()) as url, opened(browser, url) as page:

@@ -66,6 +66,7 @@ async function openChoice(policyPlace) {
       element("h2", { id: "choice-title" }, words("choice.title")),
       element("p", { class: "soft" }, words(DELIVERY.about)),
       entries.length ? element("ul", { class: "entries" }, boxes.map((box) => box.node)) : element("p", {}, words("choice.nothing")),
+      served?.others,
       element("label", { for: "choice-by" }, words("choice.by")), name,
       element("label", { for: "choice-rationale" }, words("choice.rationale")), rationale,
       problem,

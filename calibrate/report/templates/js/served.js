@@ -11,7 +11,7 @@ function signing(boxes, text, { name, rationale, problem }) {
   const outcome = element("div", { class: "outcome", role: "status" });
   const button = element("button", { type: "button", class: "strong sign", disabled: !boxes.length, onclick: sign }, words("served.sign"));
   boxes.filter((box) => !SAFE.has(box.entry.where)).forEach(addWaiver);
-  return { outcome, button, say: tell };
+  return { others: alsoSigned(boxes), outcome, button, say: tell };
 
   function tell(...lines) {
     say(problem, "");
@@ -54,6 +54,17 @@ function signing(boxes, text, { name, rationale, problem }) {
     const { policy, bandPlace, threshold } = open.entry;
     return { why: words("served.no_waiver", { band: isolated(policy.bands[bandPlace].title), threshold: shownThreshold(threshold) }), field: open.waiver };
   }
+}
+
+// Thresholds that the dialog does not offer, as they were calibrated: who signs vouches for these, too.
+function alsoSigned(boxes) {
+  const offered = new Set(boxes.map(({ entry }) => `${entry.policyPlace}.${entry.bandPlace}`));
+  const others = PAGE.policies.flatMap((policy, place) => policy.bands.flatMap((band, bandPlace) => {
+    if (band.record.threshold === null || offered.has(`${place}.${bandPlace}`)) return [];
+    return [element("li", {}, foreign(policy.name), " ", foreign(band.title), ": ", shownThreshold(band.record.threshold))];
+  }));
+  if (!others.length) return null;
+  return element("details", { class: "others" }, element("summary", {}, words("served.others", { n: others.length })), element("ul", {}, others));
 }
 
 function addWaiver(box, i) {
