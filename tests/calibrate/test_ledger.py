@@ -147,7 +147,7 @@ def test_a_killed_run_has_looked(calibration, monkeypatch) -> None:
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("calibrate.certify.calibrate_policy", killed)
+    monkeypatch.setattr("calibrate.procedure.calibrate_policy", killed)
     with pytest.raises(KeyboardInterrupt):
         calibration.run()
     monkeypatch.undo()
