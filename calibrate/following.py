@@ -36,7 +36,7 @@ def following_moves(reference: PolicyRecord, before: Scores, calibration: Policy
 def nearest_threshold(before: Scores, threshold: float, after: Scores, certified_range: tuple[float, float]) -> float:
     """Where in a range the fewest items change sides; of equal thresholds the nearest to the given one.
 
-    It is chosen without labels, and all thresholds of a certified range hold together, so it costs no confidence.
+    All thresholds of a certified range hold together, so whatever chooses among them costs no confidence.
 
     Args:
         before: float32 [N], scores that `threshold` is for.

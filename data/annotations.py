@@ -48,7 +48,7 @@ def read_annotations(path: str | Path, items: pl.DataFrame | None, policies: lis
 
 
 def check_annotations(
-    path: str | Path, items: pl.DataFrame | None, policies: list[Policy], *, all_policies: bool = True
+    path: str | Path, items: pl.DataFrame | None, policies: list[Policy], *, complete: bool = True
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Like `read_annotations`, but returns all findings instead of raising on the first.
 
@@ -56,7 +56,7 @@ def check_annotations(
         path: as of `read_annotations`.
         items: as of `read_annotations`.
         policies: as of `read_annotations`.
-        all_policies: whether these are all; False where some cannot be read, and others may be meant.
+        complete: whether these are all policies; False where some cannot be read, and those may be meant.
     """
     frame = read_table(path)
     if frame.schema.get("annotated_at") not in (None, pl.String):
@@ -73,7 +73,7 @@ def check_annotations(
             frame, ~_in(pl.col("item_id"), items["item_id"].to_list()), path, "item_id", "no such item in the items"
         )
     known = [policy.policy_id for policy in policies]
-    if all_policies and known:
+    if complete:
         findings += rows_where(
             frame, ~_in(pl.col("policy_id"), known), path, "policy_id", f"no such policy; expected {_either(known)}"
         )

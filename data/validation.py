@@ -34,7 +34,7 @@ def validate(
     all_items, wrong = check_items(items)
     findings += wrong
     if annotations is not None and "item_id" in all_items.columns:
-        findings += check_annotations(annotations, all_items, all_policies, all_policies=not wrong_policies)[1]
+        findings += check_annotations(annotations, all_items, all_policies, complete=not wrong_policies)[1]
     if media and not wrong:
         findings += check_media(all_items, items, workers)
     if out is not None:

@@ -34,7 +34,8 @@ from torch.utils.data import DataLoader
 from data.loading import Collate, ItemDataset
 from data.preprocessing import Preprocessing
 from scripts.bench_calibrate import Claims
-from scripts.bench_train_setup import CPU, BareLoop, Cost, interleaved, make_posts, make_subject
+from scripts.bench_train_loops import BareLoop, Cost, interleaved
+from scripts.bench_train_setup import CPU, make_posts, make_subject
 from train.inputs.workers import worker_settings
 from train.job.trainer import one_thread_for_small_networks
 from train.settings import ImageSettings, ModelSettings, OptimSettings, TextSettings
