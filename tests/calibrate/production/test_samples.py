@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from any_policy import POLICY
 
 from calibrate.draw import Draw
 from calibrate.evidence import Evidence
@@ -23,13 +24,8 @@ SERVED = 1.0
 def policy() -> Policy:
     return Policy.model_validate(
         {
-            "schema": "setpoint/policy/v1",
+            **POLICY,
             "policy_id": "fire",
-            "version": "1.0.0",
-            "name": "Fire",
-            "owner": "safety",
-            "definition": "Open fire.",
-            "violates": [{"code": "F1", "text": "Flames."}],
             "evidence": ["visual"],
             "bands": [{"action": "auto_remove", "target_precision": 0.8, "confidence": 0.9}],
         }

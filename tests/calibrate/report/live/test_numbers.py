@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from any_policy import POLICY
 
 from calibrate.bets.recall import recall_interval
 from calibrate.draw import Draw
@@ -21,13 +22,8 @@ MARKETS = ["de", "fr", "jp"]
 def policy(**further: object) -> Policy:
     return Policy.model_validate(
         {
-            "schema": "setpoint/policy/v1",
+            **POLICY,
             "policy_id": "fire",
-            "version": "1.0.0",
-            "name": "Fire",
-            "owner": "safety",
-            "definition": "Open fire.",
-            "violates": [{"code": "F1", "text": "Flames."}],
             "evidence": ["visual"],
             "bands": [
                 {"action": "auto_remove", "target_precision": 0.85, "confidence": 0.9},
