@@ -47,7 +47,7 @@ def screenshots(calibration: Path, policy_id: str, out: Path) -> list[Path]:
         browser = playwright.chromium.launch(executable_path=browser_file, args=arguments)
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
         page.goto(page_file.resolve().as_uri())
-        page.wait_for_function("document.documentElement.dataset.ready")
+        page.wait_for_selector("html[data-ready]", state="attached")
         taken = {"overview": _clip(page, ".masthead", ".scroll")}
         page.evaluate("place => { location.hash = place }", f"#/{policy_id}/1")
         page.wait_for_timeout(300)

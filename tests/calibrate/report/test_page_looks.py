@@ -6,7 +6,7 @@ from pathlib import Path
 import axe_playwright_python
 import pytest
 from browser import go, opened
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -92,8 +92,8 @@ def test_keys_reach_everything_in_order(browser, url: str) -> None:
         assert places == sorted(places)
         page.locator("#tab-0").focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("location.hash === '#/fire/2'")
-        page.wait_for_function("document.activeElement.id === 'tab-1'")
+        expect(page).to_have_url(re.compile("#/fire/2$"))
+        expect(page.locator("#tab-1")).to_be_focused()
 
 
 def test_nothing_that_others_wrote_runs_or_turns_text_around(browser, url: str) -> None:
@@ -120,7 +120,7 @@ def test_the_security_policy_lets_nothing_else_run(browser, made) -> None:
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text))
     page.goto(broken.as_uri())
-    page.wait_for_function("document.documentElement.dataset.ready")
+    page.wait_for_selector("html[data-ready]", state="attached")
     page.evaluate("fetch('https://example.test/').catch(() => null)")
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.test/x.png\">')")
     page.wait_for_timeout(100)

@@ -31,7 +31,7 @@ def opened(browser: Browser, url: str, **settings: object) -> Iterator[Page]:
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(url)
-    page.wait_for_function("document.documentElement.dataset.ready")
+    page.wait_for_selector("html[data-ready]", state="attached")
     yield page
     assert said == []
     assert all(each.startswith(url.partition("?")[0]) for each in fetched)
