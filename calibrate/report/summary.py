@@ -40,7 +40,7 @@ def summary_of(
             policy_id,
             f"{band.action} ({band.queue})" if band.queue else band.action,
             promise(band),
-            "fits" if band.kind == "capacity" and band.status == "certified" else band.status.replace("_", " "),
+            band.status.replace("_", " "),
             "" if band.threshold is None else shown_threshold(band.threshold),
             "" if band.precision is None else percent(band.precision),
             "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),

@@ -1,4 +1,4 @@
-"""What is lost where a calibration takes the place of an earlier one: signatures, and inputs that were given before."""
+"""What is lost where a calibration takes the place of an earlier one: signatures, and inputs given before."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def check_replaceable(out: Path, signatures: Path | None, *, overwrite: bool) ->
 
 
 def given_before(out: Path, arguments: Mapping[str, Any]) -> list[str]:
-    """A sentence for each input that the calibration in this folder had and that the one to take its place has not."""
+    """A sentence for each input that the calibration in this folder had and the one that replaces it has not."""
     try:
         before = read_made_from(out) if out.is_dir() else {}
     except InputError:
