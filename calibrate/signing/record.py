@@ -119,8 +119,8 @@ def locked_record(path: Path) -> Iterator[Record]:
         os.close(descriptor)
 
 
-def read_lines(path: Path) -> list[SignatureLine]:
-    """The signatures in a record; none if it is missing.
+def read_lines(path: Path) -> list[tuple[SignatureLine, str]]:
+    """The signatures in a record, with the digest of each; none if it is missing.
 
     Raises:
         InputError: it cannot be read, or a line was edited.
@@ -131,7 +131,7 @@ def read_lines(path: Path) -> list[SignatureLine]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    return [line for line, _ in _chained(path, _whole_lines(content)[0])]
+    return _chained(path, _whole_lines(content)[0])
 
 
 def _whole_lines(content: bytes) -> tuple[list[bytes], int, bytes]:

@@ -29,7 +29,7 @@ def check_replaceable(out: Path, signatures: Path | None, *, overwrite: bool) ->
     if overwrite or signatures is None or not (out / POINTS_FILE).is_file():
         return
     digest = sha256_of_file(out / POINTS_FILE)
-    names = sorted({line.by for line in read_lines(signatures) if line.calibration == digest})
+    names = sorted({line.by for line, _ in read_lines(signatures) if line.calibration == digest})
     if names:
         raise InputError(
             f"{out}: {' and '.join(names)} signed its thresholds ({signatures}), and nobody could sign them further, "
