@@ -2,6 +2,7 @@
 
 import tempfile
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from calibrate.inputs import CalibrationInputs, check_unexpired, read_inputs, wi
 from calibrate.ledger import look_numbers
 from calibrate.operating_points_file import ErrorBudgetRecord
 from calibrate.policy_calibration import Settings
-from calibrate.precisions import Limits, check_precision, compare_precisions
+from calibrate.precisions import Limits, PrecisionFiles, compare_precisions, read_precisions
 from calibrate.procedure import Procedure
 from calibrate.production.files import ProductionFiles, read_production
 from calibrate.recent import with_recent
@@ -42,7 +43,7 @@ def certify(
     reuse: str | None,
     traffic: Path | None,
     review_seconds: float,
-    precisions: dict[Identifier, Path] | None,
+    precisions: dict[Identifier, PrecisionFiles | Path] | None,
     most_flips: float,
     margin: float,
     production: ProductionFiles | None,
@@ -65,15 +66,9 @@ def certify(
     """
     if not 0 < review_seconds <= 3600:
         raise InputError(f"review_seconds = {review_seconds!r}: expected more than 0 seconds and at most 3600")
-    inputs = read_inputs(
-        scores=scores, golden=golden, policies=policies, validation=validation, validation_scores=validation_scores
-    )
-    lower = {}
-    for name, file in (precisions or {}).items():
-        lower[name] = read_inputs(
-            scores=file, golden=golden, policies=policies, validation=validation, validation_scores=None
-        )
-        check_precision(name, file, lower[name], inputs)
+    read = partial(read_inputs, golden=golden, policies=policies, validation=validation)
+    inputs = read(scores=scores, validation_scores=validation_scores)
+    lower, lower_traffic = read_precisions(precisions or {}, inputs, partial(read, validation_scores=None))
     check_unexpired(inputs.golden_set, today or date.today())
     counted = open_matching_traffic(traffic, inputs) if traffic else None
     settings = _settings(
@@ -112,7 +107,10 @@ def certify(
     outcome = procedure.certified(
         inputs, traffic=counted, moves=again.moves if again else {}, production=serving, candidates=beside
     )
-    outcomes = {name: procedure.certified(each, follows=outcome) for name, each in lower.items()}
+    outcomes = {
+        name: procedure.certified(each, traffic=lower_traffic.get(name), follows=outcome)
+        for name, each in lower.items()
+    }
     gate = compare_precisions(outcome, outcomes, Limits(most_flips, margin)) if outcomes else None
     return Certification(
         outcome, outcomes, gate, settings, review_seconds, serving, Pictures() if thumbnails else None

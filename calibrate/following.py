@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from calibrate.operating_points_file import PolicyRecord
+from calibrate.operating_points_file import BandRecord, PolicyRecord
 from calibrate.policy_calibration import PolicyCalibration
 from calibrate.ranks.ranked import Scores
 from calibrate.signing.again import Moves
@@ -11,7 +11,8 @@ from calibrate.signing.again import Moves
 def following_moves(reference: PolicyRecord, before: Scores, calibration: PolicyCalibration, after: Scores) -> Moves:
     """Where the bands of a further precision go, from the loosest certified thresholds to those nearest to fp32's.
 
-    A band that somebody switched off is off here too; one that has no certified range in either stays as it is.
+    A band that somebody switched off is off here too; one that has no certified range in either stays as it is, and
+    so does one by capacity, at the lowest threshold that its own traffic fits, unless somebody moved fp32's.
 
     Args:
         reference: the policy in fp32, as it will serve.
@@ -26,11 +27,17 @@ def following_moves(reference: PolicyRecord, before: Scores, calibration: Policy
             continue
         if served.status == "switched_off":
             moves[reference.policy_id, place] = None
-        elif served.threshold is not None:
+        elif served.threshold is not None and not _is_lowest_that_fits(served):
             threshold = nearest_threshold(before, served.threshold, after, point.certified_range)
             if threshold != point.threshold:
                 moves[reference.policy_id, place] = threshold
     return moves
+
+
+def _is_lowest_that_fits(served: BandRecord) -> bool:
+    return bool(
+        served.kind == "capacity" and served.certified_range and served.threshold == served.certified_range[1]
+    )
 
 
 def nearest_threshold(before: Scores, threshold: float, after: Scores, certified_range: tuple[float, float]) -> float:

@@ -8,7 +8,7 @@ differs it flips.
 N golden items, P policies, K bands of a policy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,24 @@ from calibrate.inputs import CalibrationInputs
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile, PolicyRecord
 from calibrate.outcome import Outcome
 from calibrate.probability import Calibrator, as_logits
+from calibrate.traffic.file import Traffic
+from calibrate.traffic.policies import open_matching_traffic
 from data.errors import InputError
+from data.policy import Strict
 
 Vector = NDArray[np.float64]
+
+
+class PrecisionFiles(Strict):
+    """Of a model in another precision.
+
+    Attributes:
+        scores: scores.parquet of the golden items, and of validation.
+        traffic: traffic.parquet of the same precision, which bands by capacity need; None without.
+    """
+
+    scores: Path
+    traffic: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,32 @@ def compare_precisions(reference: Outcome, others: Mapping[str, Outcome], limits
     )
 
 
+def read_precisions(
+    precisions: Mapping[str, PrecisionFiles | Path],
+    reference: CalibrationInputs,
+    read: Callable[..., CalibrationInputs],
+) -> tuple[dict[str, CalibrationInputs], dict[str, Traffic]]:
+    """The inputs of each precision, and the traffic of those that have any.
+
+    Args:
+        precisions: files by name.
+        reference: the inputs of the first precision.
+        read: those that stand on other `scores=`.
+
+    Raises:
+        InputError: scores or traffic are not of that precision.
+    """
+    inputs: dict[str, CalibrationInputs] = {}
+    traffic: dict[str, Traffic] = {}
+    for name, given in precisions.items():
+        files = given if isinstance(given, PrecisionFiles) else PrecisionFiles(scores=given)
+        inputs[name] = read(scores=files.scores)
+        check_precision(name, files.scores, inputs[name], reference)
+        if files.traffic is not None:
+            traffic[name] = open_matching_traffic(files.traffic, inputs[name])
+    return inputs, traffic
+
+
 def check_precision(name: str, path: Path, inputs: CalibrationInputs, reference: CalibrationInputs) -> None:
     """Refuse scores that are not those of another precision.
 
@@ -77,7 +118,7 @@ def _compare(name: str, reference: Outcome, other: Outcome, limits: Limits) -> G
     )
     flips = sum(drift.flips for drift in drifts)
     decisions = len(reference.inputs.golden_set.items) * len(drifts)
-    reasons = list(_lost(reference.content, other.content))
+    reasons = list(_lost(name, reference.content, other.content))
     if flips / decisions > limits.most_flips:
         reasons.append(f"{flips / decisions:.2%} of decisions flip, at most {limits.most_flips:.2%} may")
     return GateRecord(
@@ -93,12 +134,17 @@ def _columns(column: int, reference: Outcome, other: Outcome) -> tuple[NDArray[n
     return reference.inputs.golden.scores[:, column], other.inputs.golden.scores[:, column]
 
 
-def _lost(reference: OperatingPointsFile, other: OperatingPointsFile) -> Iterator[str]:
+def _lost(name: str, reference: OperatingPointsFile, other: OperatingPointsFile) -> Iterator[str]:
+    remedy = (
+        "" if other.traffic else f": count its own traffic, precisions={{{name}: {{scores: FILE, traffic: FILE}}}}"
+    )
     for before, after in zip(reference.policies, other.policies, strict=True):
         for had, has in zip(before.bands, after.bands, strict=True):
-            if had.status in ("certified", "fits") and has.status != had.status:
-                lost = "does not fit" if had.status == "fits" else "not certified on its own scores"
-                yield f"{before.policy_id}, {had.action}: {lost} ({has.reason})"
+            band = f"{before.policy_id}, {had.action}"
+            if had.status == "certified" and has.status != "certified":
+                yield f"{band}: not certified on its own scores ({has.reason})"
+            elif had.status == "fits" and has.status != "fits":
+                yield f"{band}: fits no number of posts a day as yet ({has.reason}){remedy}"
 
 
 def _drift(

@@ -75,12 +75,17 @@ class Procedure:
             calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
             tested = evidence.counted(settings.corrections)
             counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
+            if follows:  # what stricter bands leave to those by capacity must stand before these are set
+                moves = _moves_after(follows, calibration, evidence)
+                calibration = moved(calibration, tested, settings, moves, None, FOLLOWING)
             if counted:
                 calibration = with_traffic(calibration, tested.scores, tested.labels, tested.draw, *counted)
             if follows:
-                moves = _moves_after(follows, calibration, evidence)
-            reasons = FOLLOWING if follows else BY_SIGNERS
-            calibration = moved(calibration, tested, settings, moves, counted, reasons)
+                further = _moves_after(follows, calibration, evidence)
+                calibration = moved(calibration, tested, settings, further, counted, FOLLOWING)
+                moves = {**moves, **further}
+            else:
+                calibration = moved(calibration, tested, settings, moves, counted, BY_SIGNERS)
             numbers = policy_numbers(calibration, tested, scale=scale, columns=columns, traffic=counted)
             calibration = described(calibration, tested, moves, numbers)
             against = None
