@@ -43,7 +43,7 @@ def certify(
     reuse: str | None,
     traffic: Path | None,
     review_seconds: float,
-    precisions: dict[Identifier, PrecisionFiles | Path] | None,
+    precisions: dict[Identifier, PrecisionFiles] | None,
     most_flips: float,
     margin: float,
     production: ProductionFiles | None,

@@ -11,9 +11,11 @@ N golden items, P policies, K bands of a policy.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from calibrate.gate_file import GateFile, GateRecord, PolicyDrift
 from calibrate.inputs import CalibrationInputs
@@ -29,7 +31,7 @@ Vector = NDArray[np.float64]
 
 
 class PrecisionFiles(Strict):
-    """Of a model in another precision.
+    """Of a model in another precision; a path alone is that of its scores.
 
     Attributes:
         scores: scores.parquet of the golden items, and of validation.
@@ -38,6 +40,11 @@ class PrecisionFiles(Strict):
 
     scores: Path
     traffic: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, given: Any) -> Any:
+        return {"scores": given} if isinstance(given, str | Path) else given
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def compare_precisions(reference: Outcome, others: Mapping[str, Outcome], limits
 
 
 def read_precisions(
-    precisions: Mapping[str, PrecisionFiles | Path],
+    precisions: Mapping[str, PrecisionFiles],
     reference: CalibrationInputs,
     read: Callable[..., CalibrationInputs],
 ) -> tuple[dict[str, CalibrationInputs], dict[str, Traffic]]:
@@ -84,8 +91,7 @@ def read_precisions(
     """
     inputs: dict[str, CalibrationInputs] = {}
     traffic: dict[str, Traffic] = {}
-    for name, given in precisions.items():
-        files = given if isinstance(given, PrecisionFiles) else PrecisionFiles(scores=given)
+    for name, files in precisions.items():
         inputs[name] = read(scores=files.scores)
         check_precision(name, files.scores, inputs[name], reference)
         if files.traffic is not None:

@@ -43,7 +43,7 @@ def calibrate(
     traffic: Path | None = None,
     review_seconds: float = 60.0,
     today: date | None = None,
-    precisions: dict[Identifier, PrecisionFiles | Path] | None = None,
+    precisions: dict[Identifier, PrecisionFiles] | None = None,
     most_flips: Annotated[float, Field(ge=0, le=1)] = 0.005,
     margin: Annotated[float, Field(ge=0)] = 0.1,
     production: ProductionFiles | None = None,
@@ -80,8 +80,8 @@ def calibrate(
             day each band takes.
         review_seconds: that one review takes: with it the page says how many hours a day a queue needs.
         today: a golden set that expired before this date certifies nothing; None is the current date.
-        precisions: scores of the model in other precisions, by name, or `PrecisionFiles` with their traffic, which
-            bands by capacity need. Each is certified on its own, as part of the same look, into
+        precisions: scores of the model in other precisions, by name, and their traffic, which bands by capacity
+            need. Each is certified on its own, as part of the same look, into
             `out/precisions/NAME`, and held against `scores`: see `calibrate.precisions`.
         most_flips: share of the golden decisions that may flip; a precision that flips more is refused.
         margin: flips are counted apart where the score by `scores` lies further than this from a threshold.

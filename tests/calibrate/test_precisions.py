@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from calibrate.following import nearest_threshold
 from calibrate.gate_file import GateFile, read_gate
 from calibrate.operating_points_file import load_operating_points
+from calibrate.precisions import PrecisionFiles
 from data.errors import InputError
 from data.files import read_json, write_json
 from data.golden import load_golden
@@ -40,7 +41,7 @@ def a_little(values: np.ndarray) -> np.ndarray:
 
 
 def test_a_precision_with_nearly_the_same_scores_passes_by_a_certificate_of_its_own(calibration, lower) -> None:
-    summary = calibration.run(precisions={"int8": lower(a_little)})
+    summary = calibration.run(precisions={"int8": PrecisionFiles(scores=lower(a_little))})
     own = load_operating_points(calibration.out / "precisions" / "int8")
     fp32 = load_operating_points(calibration.out)
     assert own.scores.runtime == "onnxruntime-test-int8"
@@ -61,7 +62,7 @@ def test_a_precision_with_nearly_the_same_scores_passes_by_a_certificate_of_its_
 
 
 def test_the_page_says_what_came_of_each(calibration, lower, browser) -> None:
-    calibration.run(precisions={"int8": lower(a_little)})
+    calibration.run(precisions={"int8": PrecisionFiles(scores=lower(a_little))})
     with opened(browser, (calibration.out / "report" / "index.html").as_uri()) as page:
         expect(page.locator("dt", has_text="In fewer bits").locator("xpath=../dd")).to_contain_text(
             "\u2068int8\u2069 passed: 0 of 1,200 decisions on golden posts (0\u00a0%) are others"
@@ -71,7 +72,7 @@ def test_the_page_says_what_came_of_each(calibration, lower, browser) -> None:
 
 
 def test_flips_are_those_of_each_at_its_own_thresholds(calibration, lower) -> None:
-    calibration.run(precisions={"int8": lower(lambda values: values + 2)})
+    calibration.run(precisions={"int8": PrecisionFiles(scores=lower(lambda values: values + 2))})
     record = read_gate(calibration.out).of("int8")
     fire = record.policies[0]
     assert fire.mean_score_difference == pytest.approx(2, abs=1e-5)
@@ -85,7 +86,7 @@ def test_bands_go_where_they_decide_most_like_fp32_and_no_further_than_they_are_
         return values + np.random.default_rng(1).normal(0, 0.1, values.shape)
 
     path = lower(shaken)
-    calibration.run(precisions={"int8": path})
+    calibration.run(precisions={"int8": PrecisionFiles(scores=path)})
     own = load_operating_points(calibration.out / "precisions" / "int8").policies[0].bands[0]
     fp32 = load_operating_points(calibration.out).policies[0].bands[0]
     strictest, loosest = own.certified_range
@@ -134,7 +135,7 @@ def test_too_many_flips_are_refused_and_counted_by_the_files(calibration, lower)
         return values + np.random.default_rng(1).normal(0, 0.3, values.shape)
 
     path = lower(shaken)
-    summary = calibration.run(precisions={"int8": path})
+    summary = calibration.run(precisions={"int8": PrecisionFiles(scores=path)})
     record = read_gate(calibration.out).of("int8")
     assert not record.passed
     assert any("of decisions flip, at most 0.50% may" in reason for reason in record.reasons)
@@ -152,7 +153,7 @@ def test_too_many_flips_are_refused_and_counted_by_the_files(calibration, lower)
     assert record.policies[0].flips_outside_margin <= flips
     assert record.share == flips / 1200, "scam is not certified and flips nowhere"
 
-    calibration.run(precisions={"int8": path}, most_flips=1)
+    calibration.run(precisions={"int8": PrecisionFiles(scores=path)}, most_flips=1)
     assert read_gate(calibration.out).of("int8").passed or record.reasons[0].startswith("fire, ")
 
 
@@ -162,15 +163,19 @@ def test_the_margin_tells_which_flips_the_reference_was_near_to(calibration, low
         return values
 
     path = lower(moved)
-    calibration.run(precisions={"int8": path}, margin=0)
+    calibration.run(precisions={"int8": PrecisionFiles(scores=path)}, margin=0)
     outside = read_gate(calibration.out).of("int8").policies[0]
-    calibration.run(precisions={"int8": path}, margin=1000)
+    calibration.run(precisions={"int8": PrecisionFiles(scores=path)}, margin=1000)
     inside = read_gate(calibration.out).of("int8").policies[0]
     assert (outside.flips_outside_margin, inside.flips_outside_margin) == (outside.flips, 0)
 
 
 def test_a_lost_certificate_is_refused(calibration, lower) -> None:
-    calibration.run(precisions={"int8": lower(lambda values: np.random.default_rng(0).normal(size=values.shape))})
+    calibration.run(
+        precisions={
+            "int8": PrecisionFiles(scores=lower(lambda values: np.random.default_rng(0).normal(size=values.shape)))
+        }
+    )
     record = read_gate(calibration.out).of("int8")
     assert any(reason.startswith("fire, auto_remove: not certified on its own scores (") for reason in record.reasons)
 
@@ -178,19 +183,19 @@ def test_a_lost_certificate_is_refused(calibration, lower) -> None:
 def test_all_precisions_are_one_look(calibration, lower) -> None:
     path = lower(a_little)
     for _ in range(2):
-        calibration.run(precisions={"int8": path})
+        calibration.run(precisions={"int8": PrecisionFiles(scores=path)})
         numbers = [
             load_operating_points(folder).policies[0].bands[0].look.number
             for folder in (calibration.out, calibration.out / "precisions" / "int8")
         ]
         assert numbers == [1, 1]
     assert len((calibration.golden / "looks.jsonl").read_text().splitlines()) == 1
-    calibration.run(precisions={"int8": lower(lambda values: values + 1)})
+    calibration.run(precisions={"int8": PrecisionFiles(scores=lower(lambda values: values + 1))})
     assert load_operating_points(calibration.out).policies[0].bands[0].look.number == 2, "other scores, another look"
 
 
 def test_a_shared_error_budget_is_shared_by_the_precisions_too(calibration, lower) -> None:
-    calibration.run(error_budget="all", precisions={"int8": lower(a_little)})
+    calibration.run(error_budget="all", precisions={"int8": PrecisionFiles(scores=lower(a_little))})
     assert load_operating_points(calibration.out).error_budget.n_claims == 6  # two bands and one, twice
 
 
@@ -203,12 +208,12 @@ def test_a_shared_error_budget_is_shared_by_the_precisions_too(calibration, lowe
 )
 def test_scores_of_something_else_are_refused_before_a_look(calibration, lower, changes, message) -> None:
     with pytest.raises(InputError, match=message):
-        calibration.run(precisions={"int8": lower(a_little, **changes)})
+        calibration.run(precisions={"int8": PrecisionFiles(scores=lower(a_little, **changes))})
     assert not (calibration.golden / "looks.jsonl").exists()
 
 
 def test_a_file_that_contradicts_itself_is_refused(calibration, lower) -> None:
-    calibration.run(precisions={"int8": lower(a_little)})
+    calibration.run(precisions={"int8": PrecisionFiles(scores=lower(a_little))})
     content = read_json(calibration.out / "precisions.json")
     content["precisions"][0]["policies"][0]["flips"] = 1
     write_json(calibration.out / "precisions.json", content)

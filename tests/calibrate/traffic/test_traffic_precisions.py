@@ -131,7 +131,7 @@ def test_each_precision_fits_by_its_own_traffic(calibration, files: Files) -> No
 
 
 def test_without_traffic_of_its_own_it_is_refused_and_the_reason_says_what_to_give(calibration, files: Files) -> None:
-    summary = calibration.run(traffic=files.fp32_traffic, precisions={"int8": files.int8})
+    summary = calibration.run(traffic=files.fp32_traffic, precisions={"int8": PrecisionFiles(scores=files.int8)})
     [*reasons] = gated(calibration.out).reasons
     assert any("fire, review: fits no number of posts a day as yet" in reason for reason in reasons)
     assert any("precisions={int8: {scores: FILE, traffic: FILE}}" in line for line in summary.lines)
