@@ -20,7 +20,7 @@ from calibrate.report.write import ReportedPolicy
 from calibrate.signing.again import Moves
 from calibrate.signing.moved import BY_SIGNERS, FOLLOWING, described, moved
 from calibrate.slices import rows_by_value
-from calibrate.traffic.file import Traffic
+from calibrate.traffic.file import Counted, Traffic
 from calibrate.traffic.policies import with_traffic
 from data.labels import agreements_of
 
@@ -75,16 +75,10 @@ class Procedure:
             calibration = calibrate_policy(policy, evidence, scale=scale, settings=settings)
             tested = evidence.counted(settings.corrections)
             counted = (traffic.of(policy.policy_id), traffic.metadata) if traffic else None
-            if follows:  # what stricter bands leave to those by capacity must stand before these are set
-                moves = _moves_after(follows, calibration, evidence)
-                calibration = moved(calibration, tested, settings, moves, None, FOLLOWING)
-            if counted:
-                calibration = with_traffic(calibration, tested.scores, tested.labels, tested.draw, *counted)
             if follows:
-                further = _moves_after(follows, calibration, evidence)
-                calibration = moved(calibration, tested, settings, further, counted, FOLLOWING)
-                moves = {**moves, **further}
+                calibration, moves = _following(follows, calibration, evidence, tested, settings, counted)
             else:
+                calibration = _with_traffic(calibration, tested, counted)
                 calibration = moved(calibration, tested, settings, moves, counted, BY_SIGNERS)
             numbers = policy_numbers(calibration, tested, scale=scale, columns=columns, traffic=counted)
             calibration = described(calibration, tested, moves, numbers)
@@ -109,6 +103,29 @@ class Procedure:
             most=most_of_policy(n_policies, self.examples),
             n_full=len(calibration.bands),
         )
+
+
+def _with_traffic(calibration: PolicyCalibration, tested: Evidence, counted: Counted | None) -> PolicyCalibration:
+    return with_traffic(calibration, tested.scores, tested.labels, tested.draw, *counted) if counted else calibration
+
+
+def _following(
+    reference: Outcome,
+    calibration: PolicyCalibration,
+    evidence: Evidence,
+    tested: Evidence,
+    settings: Settings,
+    counted: Counted | None,
+) -> tuple[PolicyCalibration, Moves]:
+    """A policy whose bands go after those of `reference`, and where they went.
+
+    What stricter bands leave to those by capacity must stand before these are set: so bands move twice.
+    """
+    first = _moves_after(reference, calibration, evidence)
+    calibration = moved(calibration, tested, settings, first, None, FOLLOWING)
+    calibration = _with_traffic(calibration, tested, counted)
+    second = _moves_after(reference, calibration, evidence)
+    return moved(calibration, tested, settings, second, counted, FOLLOWING), {**first, **second}
 
 
 def _moves_after(reference: Outcome, calibration: PolicyCalibration, evidence: Evidence) -> Moves:

@@ -9,7 +9,7 @@ from calibrate.operating_point import OperatingPoint
 from calibrate.policy_calibration import BandCalibration, PolicyCalibration, Settings, slices_at
 from calibrate.report.live.numbers import PolicyNumbers
 from calibrate.signing.again import Moves
-from calibrate.traffic.file import PolicyTraffic, TrafficMetadata
+from calibrate.traffic.file import Counted
 from calibrate.traffic.policies import with_volumes
 from calibrate.traffic.volume import DailyVolume
 from calibrate.words import said
@@ -51,7 +51,7 @@ def moved(
     evidence: Evidence,
     settings: Settings,
     moves: Moves,
-    traffic: tuple[PolicyTraffic, TrafficMetadata] | None,
+    traffic: Counted | None,
     reasons: Reasons,
 ) -> PolicyCalibration:
     """A policy with some bands at other thresholds: status, volumes and slices; `described` fills in the figures."""

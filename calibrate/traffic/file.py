@@ -67,6 +67,10 @@ class PolicyTraffic:
     slices: dict[Slice, IntArray] = field(default_factory=dict)
 
 
+Counted = tuple[PolicyTraffic, TrafficMetadata]
+"""The traffic of a policy, with what it was counted over."""
+
+
 @dataclass(frozen=True)
 class Traffic:
     """A traffic file, opened and checked; the counts are read policy by policy."""

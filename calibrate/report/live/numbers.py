@@ -13,7 +13,7 @@ from calibrate.report.live.cuts import Counts, choose_cuts, counts_at, places_of
 from calibrate.report.live.histogram import ScoreHistogram, score_histogram
 from calibrate.report.live.slices import SliceColumn, SliceCounts, columns_of, slice_counts
 from calibrate.report.live.traffic import TrafficAtCuts, traffic_at
-from calibrate.traffic.file import PolicyTraffic, TrafficMetadata
+from calibrate.traffic.file import Counted
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def policy_numbers(
     *,
     scale: str,
     columns: Mapping[str, SliceColumn],
-    traffic: tuple[PolicyTraffic, TrafficMetadata] | None = None,
+    traffic: Counted | None = None,
 ) -> PolicyNumbers:
     """Compute the numbers of one policy.
 
