@@ -18,7 +18,7 @@ from train.encoders.sources import load_tokenizer
 from train.features.encode import encode, encode_together
 from train.inputs.augmenting import augment_line, augment_of, check_augment
 from train.inputs.batches import encoded_batches, loader, probed
-from train.inputs.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
+from train.inputs.fast_clips import check_clip_decoder, load_frames_by
 from train.inputs.known_labels import count_known, counts_of, known_labels_table
 from train.inputs.order import AsGiven, RankBatches
 from train.inputs.parts import read_split
@@ -51,7 +51,7 @@ from train.network.probe import prepare
 from train.optim.averaging import WeightAverage
 from train.optim.optimiser import optimisation_of
 from train.optim.tuning import check_tuning, start_tuning, unstored_names
-from train.settings import Count, ModelSettings, OptimSettings, Positive
+from train.settings import ClipDecoder, Count, ModelSettings, OptimSettings, Positive
 
 
 def train(
