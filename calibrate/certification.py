@@ -41,10 +41,8 @@ class Certification:
 
     def write(self, folder: Path) -> None:
         """Write operating points, curves and pages into a folder."""
-        self.outcome.write(folder, self.settings, review_seconds=self.review_seconds, pictures=self.pictures)
-        for name, each in self.precisions.items():
-            each.write(
-                folder / PRECISIONS / name, self.settings, review_seconds=self.review_seconds, pictures=self.pictures
-            )
+        lower = [(folder / PRECISIONS / name, each, None) for name, each in self.precisions.items()]
+        for place, each, gate in [(folder, self.outcome, self.gate), *lower]:
+            each.write(place, self.settings, review_seconds=self.review_seconds, pictures=self.pictures, gate=gate)
         if self.gate:
             write_json(folder / GATE_FILE, self.gate.model_dump(mode="json", by_alias=True))

@@ -59,6 +59,11 @@ class GateRecord(Strict):
         """Whether a release may hold it."""
         return not self.reasons
 
+    @property
+    def flips(self) -> int:
+        """Golden decisions that are others, over all policies."""
+        return sum(policy.flips for policy in self.policies)
+
 
 class GateFile(Strict):
     """The content of precisions.json.
@@ -85,9 +90,8 @@ class GateFile(Strict):
         if len(set(names)) != len(names):
             raise ValueError(f"each precision stands once, found {names}")
         for each in self.precisions:
-            flips = sum(policy.flips for policy in each.policies)
-            if each.share != flips / (self.n_items * max(1, len(each.policies))):
-                raise ValueError(f"{each.name}: a share of {each.share} is not that of {flips} flips")
+            if each.share != each.flips / (self.n_items * max(1, len(each.policies))):
+                raise ValueError(f"{each.name}: a share of {each.share} is not that of {each.flips} flips")
             if each.passed and each.share > self.most_flips:
                 raise ValueError(f"{each.name}: more flips than {self.most_flips}, and no reason against it")
         return self
@@ -96,18 +100,20 @@ class GateFile(Strict):
         """The record of a precision, None if it was not compared."""
         return next((each for each in self.precisions if each.name == name), None)
 
+    def decisions(self, record: GateRecord) -> int:
+        """How many golden decisions were compared, over all policies."""
+        return self.n_items * len(record.policies)
+
     def lines(self) -> list[str]:
         """A line a precision, for people."""
         return [self._line(each) for each in self.precisions]
 
     def _line(self, record: GateRecord) -> str:
-        flips = sum(policy.flips for policy in record.policies)
         outside = sum(policy.flips_outside_margin for policy in record.policies)
         largest = max((policy.max_score_difference for policy in record.policies), default=0.0)
-        decisions = self.n_items * len(record.policies)
         verdict = "passed" if record.passed else f"REFUSED ({'; '.join(record.reasons)})"
         return (
-            f"precision {record.name}: {verdict}; {flips:,} of {decisions:,} decisions flip, "
+            f"precision {record.name}: {verdict}; {record.flips:,} of {self.decisions(record):,} decisions flip, "
             f"{outside:,} of them further than {self.margin:g} from a threshold; scores differ by up to {largest:.2g}"
         )
 

@@ -6,7 +6,7 @@ from typing import Literal
 from calibrate.bounds import interval
 from calibrate.ranks.ranked import RankedLabels
 
-Status = Literal["certified", "not_attainable", "waived", "switched_off"]
+Status = Literal["certified", "fits", "not_attainable", "waived", "switched_off"]
 Kind = Literal["precision", "recall", "capacity"]
 How = Literal["scan", "walk", "bets", "auditor", "order", "recall_bets", "capacity"]
 

@@ -101,7 +101,7 @@ class BandRecord(Strict):
 
     action: str
     queue: str | None
-    status: Literal["certified", "not_attainable", "expired", "waived", "switched_off"]
+    status: Literal["certified", "fits", "not_attainable", "expired", "waived", "switched_off"]
     kind: Kind
     target: float
     confidence: float | None
@@ -149,19 +149,16 @@ class BandRecord(Strict):
 
     @model_validator(mode="after")
     def _threshold_only_if_certified(self) -> "BandRecord":
-        if (self.threshold is not None) != (self.status in ("certified", "waived")):
-            raise ValueError(f"a threshold stands with status certified or waived and no other, found {self.status}")
+        if (self.threshold is not None) != (self.status in ("certified", "fits", "waived")):
+            raise ValueError(f"a threshold stands with status certified, fits or waived, found {self.status}")
+        if self.status in ("certified", "fits") and (self.status == "fits") != (self.kind == "capacity"):
+            raise ValueError(f"a band by capacity fits and no other is certified, found {self.status} by {self.kind}")
         if self.status == "waived" and not all(signature.waiver for signature in self.signatures):
             raise ValueError("a promise is waived by who signs, each with a reason")
         for threshold in (self.threshold, *(self.certified_range or ())):
             if threshold is not None and float(np.float32(threshold)) != threshold:
                 raise ValueError(f"a threshold must be a float32 number, found {threshold!r}")
-        if (
-            self.status == "certified"
-            and self.kind != "capacity"
-            and self.certified_range
-            and self.threshold is not None
-        ):
+        if self.status == "certified" and self.certified_range and self.threshold is not None:
             strictest, loosest = self.certified_range
             if not loosest <= self.threshold <= strictest:
                 raise ValueError(f"certified from {loosest} to {strictest}, and the threshold is {self.threshold}")

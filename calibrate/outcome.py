@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from calibrate.gate_file import GateFile
 from calibrate.inputs import CalibrationInputs, count_sharing_cluster
 from calibrate.operating_point import Signature
 from calibrate.operating_points_file import (
@@ -78,7 +79,13 @@ class Outcome:
         return replace(self, reported=reported, content=content)
 
     def write(
-        self, folder: Path, settings: Settings, *, review_seconds: float, pictures: Pictures | None = None
+        self,
+        folder: Path,
+        settings: Settings,
+        *,
+        review_seconds: float,
+        pictures: Pictures | None = None,
+        gate: GateFile | None = None,
     ) -> None:
         """Write operating_points.json, the curves and the page.
 
@@ -87,9 +94,10 @@ class Outcome:
             settings: how the bands were tested.
             review_seconds: that one review takes.
             pictures: makes those of the example posts; None shows none.
+            gate: what came of further precisions, for the page; None without any.
         """
         curves = _curves(self.calibrations)
-        evidence = evidence_facts(self.inputs, self.content, settings.corrections, settings.reuse)
+        evidence = evidence_facts(self.inputs, self.content, settings.corrections, settings.reuse, gate)
         write_operating_points(folder / POINTS_FILE, self.content)
         write_parquet(curves, folder / "curves.parquet")
         write_csv(curves, folder / "curves.csv")

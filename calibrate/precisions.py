@@ -96,8 +96,9 @@ def _columns(column: int, reference: Outcome, other: Outcome) -> tuple[NDArray[n
 def _lost(reference: OperatingPointsFile, other: OperatingPointsFile) -> Iterator[str]:
     for before, after in zip(reference.policies, other.policies, strict=True):
         for had, has in zip(before.bands, after.bands, strict=True):
-            if had.status == "certified" and has.status != "certified":
-                yield f"{before.policy_id}, {had.action}: not certified on its own scores ({has.reason})"
+            if had.status in ("certified", "fits") and has.status != had.status:
+                lost = "does not fit" if had.status == "fits" else "not certified on its own scores"
+                yield f"{before.policy_id}, {had.action}: {lost} ({has.reason})"
 
 
 def _drift(

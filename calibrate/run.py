@@ -14,10 +14,12 @@ from calibrate.production.files import ProductionFiles
 from calibrate.production.summary import production_lines
 from calibrate.report.summary import summary_of
 from calibrate.signing.made_from import write_made_from
-from data.errors import InputError
+from calibrate.signing.replaced import check_replaceable, given_before
 from data.files import atomic_folder
 from data.policy import Identifier
 from data.summary import Summary
+
+NOT_INPUTS = ("out", "today", "signatures", "overwrite")  # of which nothing in the result depends
 
 
 def calibrate(
@@ -47,6 +49,8 @@ def calibrate(
     candidates: dict[Identifier, ProductionFiles] | None = None,
     examples: Annotated[int, Field(ge=0, le=12)] = 6,
     thumbnails: bool = True,
+    signatures: Path | None = None,
+    overwrite: bool = False,
 ) -> Summary:
     """Choose a threshold for every band of every policy, certified on a golden set.
 
@@ -55,7 +59,7 @@ def calibrate(
         golden: folder of a frozen golden set.
         policies: folder of policy files.
         out: folder to write: operating_points.json, curves.parquet, curves.csv, and report/ with index.html, tables
-            as CSV and report.xlsx. Replaced whole.
+            as CSV and report.xlsx. Replaced whole, unless somebody signed what stands there.
         validation: folder with items.parquet and annotations.parquet of other items; plans where the tests begin
             and fits the probabilities. No guarantee rests on it.
         validation_scores: scores of the validation items, if `scores` does not hold them.
@@ -85,6 +89,8 @@ def calibrate(
         examples: golden posts that the page shows on either side of a threshold, and of the worst errors of each
             kind; 0 leaves posts out.
         thumbnails: whether small pictures of them are in the page; never for a policy with `preview: none`.
+        signatures: record of all signatures, which tells whether the calibration in `out` was signed.
+        overwrite: replace it all the same.
 
     Returns:
         A table: policy, band, status, threshold, precision, lower bound, recall.
@@ -92,18 +98,15 @@ def calibrate(
     Raises:
         InputError: a file is wrong, or the files do not belong together.
     """
-    arguments = {name: value for name, value in locals().items() if name not in ("out", "today")}
-    _check_replaceable(Path(out))
-    found = certify(**arguments, today=today or date.today(), out=Path(out))
+    arguments = {name: value for name, value in locals().items() if name not in NOT_INPUTS}
+    out = Path(out)
+    check_replaceable(out, signatures, overwrite=overwrite)
+    found, missing = certify(**arguments, today=today or date.today(), out=out), given_before(out, arguments)
     with atomic_folder(out) as folder:
         found.write(folder)
-        write_made_from(folder, arguments, out=Path(out))
-    written = [Path(out) / "report" / "index.html", Path(out) / POINTS_FILE]
+        write_made_from(folder, arguments, out=out)
+    written = [out / "report" / "index.html", out / POINTS_FILE]
     summary = summary_of(found.outcome.content, found.outcome.calibrations, written=written)
     compared = production_lines(found.production, found.outcome.reported) if found.production else []
-    return replace(summary, lines=[*summary.lines, *compared, *(found.gate.lines() if found.gate else [])])
-
-
-def _check_replaceable(out: Path) -> None:
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / POINTS_FILE).is_file()):
-        raise InputError(f"{out}: exists and is no earlier calibration; name a new folder as out=")
+    gated = found.gate.lines() if found.gate else []
+    return replace(summary, lines=[*summary.lines, *compared, *gated, *missing])

@@ -55,7 +55,7 @@ def export(
     opset: Annotated[int, Field(ge=18, le=22)] = 20,
     precisions: list[Precision] | None = None,
     range_items: Annotated[int, Field(ge=1)] = 128,
-    int8_change: Annotated[float, Field(gt=0)] = 0.1,
+    int8_change: Annotated[float, Field(gt=0)] = 0.05,
     threads: Annotated[int, Field(ge=0)] = 0,
 ) -> Summary:
     """Write the model folder of a checkpoint: contract, preprocessing, ONNX fp32, tokenizer, parity report.

@@ -113,9 +113,7 @@ def serving(inputs: CalibrationInputs) -> Production:
             policy_version=policy.version,
             calibrator=CalibratorRecord.of(Calibrator(), None),
             bands=tuple(
-                BandRecord.of(
-                    band, replace(awaiting_traffic(1, plain), status="certified", threshold=float(2 - place))
-                )
+                BandRecord.of(band, replace(awaiting_traffic(1, plain), status="fits", threshold=float(2 - place)))
                 for place, band in enumerate(policy.bands)
             ),
         )

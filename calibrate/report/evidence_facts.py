@@ -3,17 +3,22 @@
 import polars as pl
 
 from calibrate.corrections import Corrections
+from calibrate.gate_file import GateFile
 from calibrate.inputs import CalibrationInputs
 from calibrate.looks import described_looks
 from calibrate.operating_points_file import OperatingPointsFile
-from calibrate.report.schema import EvidenceFacts
+from calibrate.report.schema import EvidenceFacts, PrecisionFacts
 from calibrate.report.text import shown_text
 
 DATE_LENGTH = len("2026-01-31")
 
 
 def evidence_facts(
-    inputs: CalibrationInputs, content: OperatingPointsFile, corrections: Corrections, reuse: str | None
+    inputs: CalibrationInputs,
+    content: OperatingPointsFile,
+    corrections: Corrections,
+    reuse: str | None,
+    gate: GateFile | None,
 ) -> EvidenceFacts:
     """Gather the evidence.
 
@@ -22,6 +27,7 @@ def evidence_facts(
         content: of operating_points.json.
         corrections: of the precision tests.
         reuse: why earlier looks were not paid for; None if they were.
+        gate: what came of further precisions; None without any.
     """
     looks = {policy.policy_id: band.look.number for policy in content.policies for band in policy.bands if band.look}
     golden = inputs.golden_set
@@ -41,6 +47,14 @@ def evidence_facts(
         looks=described_looks(looks) if looks else "",
         reuse=reuse,
         corrections=list(corrections.sentences()),
+        precisions=_precision_facts(gate) if gate else (),
+    )
+
+
+def _precision_facts(gate: GateFile) -> tuple[PrecisionFacts, ...]:
+    return tuple(
+        PrecisionFacts(name=each.name, flips=each.flips, decisions=gate.decisions(each), passed=each.passed)
+        for each in gate.precisions
     )
 
 

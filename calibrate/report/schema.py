@@ -124,6 +124,20 @@ class PolicyFacts(Strict):
     production: PolicyComparison | None = None
 
 
+class PrecisionFacts(Strict):
+    """What came of a further precision of the model.
+
+    Attributes:
+        flips: decisions on golden items that are others than the page's, of `decisions`.
+        passed: whether a release may hold it; why not stands in precisions.json.
+    """
+
+    name: str
+    flips: int
+    decisions: int
+    passed: bool
+
+
 class EvidenceFacts(Strict):
     """What all policies rest on.
 
@@ -133,6 +147,7 @@ class EvidenceFacts(Strict):
         pilot_digest: of the validation scores that planned the tests; None if none did.
         reuse: why earlier uses were not paid for, in somebody's words; None if they were.
         corrections: sentences.
+        precisions: of the model, certified beside this one.
         production: the model that the page compares with; None without.
     """
 
@@ -146,6 +161,7 @@ class EvidenceFacts(Strict):
     looks: str
     reuse: str | None
     corrections: list[str]
+    precisions: tuple[PrecisionFacts, ...]
     production: ProductionRecord | None = None
 
 

@@ -40,7 +40,7 @@ def summary_of(
             policy_id,
             f"{band.action} ({band.queue})" if band.queue else band.action,
             promise(band),
-            "fits" if band.kind == "capacity" and band.status == "certified" else band.status.replace("_", " "),
+            band.status.replace("_", " "),
             "" if band.threshold is None else shown_threshold(band.threshold),
             "" if band.precision is None else percent(band.precision),
             "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
@@ -67,7 +67,8 @@ def summary_of(
         if band.prior_shift is not None
     ]
     looks = {policy_id: band.look.number for policy_id, band in bands if band.look is not None}
-    lines.append(f"golden set: {described_looks(looks) or 'its labels were not looked at'}")
+    stricter = ": each further look is tested more strictly" if max(looks.values(), default=1) > 1 else ""
+    lines.append(f"golden set: {described_looks(looks) or 'its labels were not looked at'}{stricter}")
     sharing = content.golden_set.n_sharing_cluster
     if sharing:
         lines.append(

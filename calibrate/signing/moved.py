@@ -88,9 +88,12 @@ def _stated(
     if point.threshold is None:
         return replace(band, point=_off(point, reasons.off), slices=(), volume=None) if is_moved else band
     keeps = keeps_promise(point, point.threshold, band.volume)
-    if is_moved or not keeps:
-        reason = OPEN if not keeps else FITS if point.kind == "capacity" else reasons.kept
-        point = replace(point, status="certified" if keeps else "waived", reason=reason)
+    if not keeps:
+        point = replace(point, status="waived", reason=OPEN)
+    elif is_moved and point.kind == "capacity":
+        point = replace(point, status="fits", reason=FITS)
+    elif is_moved:
+        point = replace(point, status="certified", reason=reasons.kept)
     if not is_moved:
         return replace(band, point=point)
     assert point.threshold is not None

@@ -113,16 +113,34 @@ def locked_record(path: Path) -> Iterator[Record]:
         raise InputError(f"{path}: cannot be written ({os.strerror(error.errno or errno.EIO)})") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        content = read_all(descriptor)
-        whole, _, tail = content.rpartition(b"\n")
-        texts = whole.split(b"\n") if whole else []
-        size, lead = len(content) - len(tail), b""
-        if tail and _parsed(tail):
-            texts.append(tail)
-            size, lead = len(content), b"\n"
+        texts, size, lead = _whole_lines(read_all(descriptor))
         yield Record(path, descriptor, _chained(path, texts), size, lead)
     finally:
         os.close(descriptor)
+
+
+def read_lines(path: Path) -> list[tuple[SignatureLine, str]]:
+    """The signatures in a record, with the digest of each; none if it is missing.
+
+    Raises:
+        InputError: it cannot be read, or a line was edited.
+    """
+    if not path.exists():
+        return []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return _chained(path, _whole_lines(content)[0])
+
+
+def _whole_lines(content: bytes) -> tuple[list[bytes], int, bytes]:
+    """The lines, how many bytes of them stay, and what the next line must be preceded by."""
+    whole, _, tail = content.rpartition(b"\n")
+    texts = whole.split(b"\n") if whole else []
+    if tail and _parsed(tail):
+        return [*texts, tail], len(content), b"\n"
+    return texts, len(content) - len(tail), b""
 
 
 def _chained(path: Path, texts: list[bytes]) -> list[tuple[SignatureLine, str]]:

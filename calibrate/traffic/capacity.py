@@ -73,7 +73,7 @@ def capacity_point(
     top = part.below if part.below is not None else max(threshold, float(scores.max()))
     point = replace(
         point,
-        status="certified",
+        status="fits",
         threshold=threshold,
         n_flagged=int((scores >= np.float32(threshold)).sum()),
         certified_range=(top, threshold),

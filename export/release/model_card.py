@@ -105,7 +105,7 @@ def _band_row(policy: ServedPolicy, band: ServedBand) -> str:
         title,
         target,
         "" if band.confidence is None else percent(band.confidence),
-        "fits" if band.kind == "capacity" and band.status == "certified" else band.status.replace("_", " "),
+        band.status.replace("_", " "),
         "never" if band.threshold is None else f"{band.threshold:.4g}",
         "" if band.precision is None else percent(band.precision),
         "" if band.recall is None else recall_seen(band),

@@ -48,7 +48,8 @@ class BandFlag:
     Attributes:
         action: what the band asks for.
         queue: of a review; None without.
-        status: "certified", or "waived" where it flags without a promise; any other never flags.
+        status: "certified", "fits" a number of posts a day, or "waived": flags without a promise; any other never
+            flags.
         threshold: flagged when logit >= threshold; None where it never flags.
         flagged: whether it is.
     """

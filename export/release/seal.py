@@ -56,6 +56,7 @@ def seal(
     sign_key: str | None = None,
     precisions: list[str] | None = None,
     unsigned: str | None = None,
+    signatures: Path | None = None,
 ) -> Summary:
     """Put model, thresholds and evidence into `releases/ID/`, whole or not at all.
 
@@ -79,6 +80,8 @@ def seal(
             did.
         unsigned: why operating points go without the signatures that they need, in words, which the release repeats;
             then calibrations as `calibrate` wrote them are taken, too. None refuses them.
+        signatures: record in which each signature must stand, of these thresholds; None takes them as the folder
+            says.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together.
@@ -96,6 +99,7 @@ def seal(
             model=folder_of_model,
             **_folders(pack, golden=golden, policies=policies),
             unsigned=unsigned is not None,
+            signatures=signatures,
         )
         for name, pack in named_packs.items()
     }

@@ -10,6 +10,8 @@ import onnx
 from calibrate.gate_file import GATE_FILE, PRECISIONS, GateFile, read_gate
 from calibrate.operating_points_file import OperatingPointsFile, load_operating_points
 from calibrate.signing.needed import lacking
+from calibrate.signing.record import read_lines
+from calibrate.signing.recorded import unrecorded
 from data.errors import Finding, InputError
 from data.files import existing_file, existing_folder
 from data.golden import GoldenSet, load_golden
@@ -72,7 +74,13 @@ def served_graph(model: ModelFolder, precision: str) -> onnx.ModelProto:
 
 
 def read_sealing_inputs(
-    *, model: ModelFolder, calibration: Path, golden: Path, policies: Path, unsigned: bool = False
+    *,
+    model: ModelFolder,
+    calibration: Path,
+    golden: Path,
+    policies: Path,
+    unsigned: bool = False,
+    signatures: Path | None = None,
 ) -> SealingInputs:
     """Read calibration, golden set and policies, and hold them against the model.
 
@@ -82,6 +90,7 @@ def read_sealing_inputs(
         golden: the golden set.
         policies: folder of them.
         unsigned: take operating points that lack signatures.
+        signatures: the record, in which those that they have must stand; None takes them as they are.
 
     Raises:
         InputError: a file is missing or wrong, or they do not belong together: with all reasons.
@@ -113,6 +122,7 @@ def read_sealing_inputs(
             *_other_golden_set(inputs, precision),
             *_other_policies(inputs, precision, policies),
             *([] if unsigned else _unsigned(inputs, precision)),
+            *([] if signatures is None else _unrecorded(inputs, precision, signatures)),
         ]
     if findings:
         raise InputError(findings)
@@ -178,6 +188,15 @@ def _unsigned(inputs: SealingInputs, precision: str) -> Iterator[Finding]:
             'unsigned, which the release repeats: unsigned="…"'
         )
         yield Finding(file, problem, None, f"policies.{policy_id}")
+
+
+def _unrecorded(inputs: SealingInputs, precision: str, record: Path) -> Iterator[Finding]:
+    """What the folder says of signatures is what people signed."""
+    lines = {digest: line for line, digest in read_lines(record)}
+    file, points = inputs.certificate(precision) / POINTS, inputs.certified[precision]
+    for band, problem in unrecorded(points, lines, None if precision == FP32 else precision):
+        remedy = "sign again, or name the record that they were signed in as signatures="
+        yield Finding(file, f"{record}: {problem}; {remedy}", None, band)
 
 
 def _other_policies(inputs: SealingInputs, precision: str, folder: Path) -> Iterator[Finding]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import opened
+from playwright.sync_api import expect
 
 from calibrate.following import nearest_threshold
 from calibrate.gate_file import GateFile, read_gate
@@ -56,6 +58,16 @@ def test_a_precision_with_nearly_the_same_scores_passes_by_a_certificate_of_its_
     assert gate.of("fp16") is None
     line = summary.lines[-1]
     assert line.startswith("precision int8: passed; 0 of 1,200 decisions flip, 0 of them further than 0.1")
+
+
+def test_the_page_says_what_came_of_each(calibration, lower, browser) -> None:
+    calibration.run(precisions={"int8": lower(a_little)})
+    with opened(browser, (calibration.out / "report" / "index.html").as_uri()) as page:
+        expect(page.locator("dt", has_text="In fewer bits").locator("xpath=../dd")).to_contain_text(
+            "\u2068int8\u2069 passed: 0 of 1,200 decisions on golden posts (0\u00a0%) are others"
+        )
+    with opened(browser, (calibration.out / "precisions/int8/report/index.html").as_uri()) as page:
+        expect(page.locator("dt", has_text="In fewer bits")).to_have_count(0)
 
 
 def test_flips_are_those_of_each_at_its_own_thresholds(calibration, lower) -> None:

@@ -178,8 +178,9 @@ def test_a_folder_that_is_no_calibration_is_never_replaced(calibration) -> None:
         (lambda content: content["policies"][0]["bands"][0].update(threshold=0.1), "must be a float32 number"),
         (
             lambda content: content["policies"][0]["bands"][0].update(threshold=None),
-            "status certified or waived and no other",
+            "status certified, fits or waived",
         ),
+        (lambda content: content["policies"][0]["bands"][0].update(status="fits"), "found fits by precision"),
         (lambda content: content.update(schema="v0"), "schema = 'v0'"),
     ],
 )

@@ -103,7 +103,7 @@ def check_posts(found: dict, case: MovedCase, place: int, threshold: float) -> s
         ends = point.certified_range
         keeps = ends is not None and ends[1] <= threshold <= ends[0]
     assert (found["where"] == PROMISED[point.kind]) == keeps
-    assert case.after.bands[place].point.status == ("certified" if keeps else "waived")
+    assert case.after.bands[place].point.status == (PROMISED[point.kind] if keeps else "waived")
     return found["where"]
 
 

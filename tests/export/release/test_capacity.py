@@ -18,7 +18,7 @@ def test_a_release_with_a_band_by_capacity(parts) -> None:
     content = read_json(path)
     content["traffic"] = {"digest": "7" * 64, "days": 7.0, "sampled_share": 0.5, "n_posts": 1000}
     content["policies"][1]["bands"][0].update(
-        status="certified",
+        status="fits",
         kind="capacity",
         target=40.0,
         confidence=None,

@@ -31,6 +31,7 @@ function sharedEvidence() {
     ["traffic", traffic && words("evidence.traffic_counted", { posts: whole(traffic.n_posts), n: traffic.days, days: grouped(String(traffic.days)), share: percent(traffic.sampled_share) })],
     ["model", scores.model_digest === null ? words("evidence.foreign") : digest(scores.model_digest)],
     ["runtime", scores.runtime && foreign(scores.runtime)],
+    ["precisions", otherPrecisions(PAGE.evidence.precisions)],
     ["golden_digest", digest(golden.digest)],
     ["scores_digest", digest(scores.digest)],
     ["traffic_digest", traffic && digest(traffic.digest)],
@@ -38,6 +39,12 @@ function sharedEvidence() {
     ["pilot", pilot === null ? words("evidence.no_pilot") : digest(pilot)],
     ["calibration", digest(PAGE.calibration)],
   ]);
+}
+
+// The model in fewer bits decides by thresholds of its own, certified in the same look.
+function otherPrecisions(found) {
+  const items = found.map(({ name, flips, decisions, passed }) => element("li", {}, words(`precisions.${passed ? "passed" : "refused"}`, { name: isolated(name), n: flips, all: whole(decisions), share: percent(flips / decisions) })));
+  return items.length ? element("ul", { class: "plain" }, items) : null;
 }
 
 function digest(text) {

@@ -4,7 +4,7 @@ function overview() {
   const bands = PAGE.policies.flatMap((policy, policyPlace) => policy.bands.map((band, bandPlace) => ({ policy, policyPlace, band, bandPlace })));
   const promised = bands.filter(({ band }) => band.record.kind !== "capacity");
   const certified = promised.filter(({ band }) => band.record.status === "certified").length;
-  const fitting = bands.filter(({ band }) => band.record.kind === "capacity" && band.record.status === "certified").length;
+  const fitting = bands.filter(({ band }) => band.record.status === "fits").length;
   const signers = [...new Set(bands.flatMap(({ band }) => band.record.signatures.map(({ by }) => by)))];
   const body = element("tbody", {}, bands.map(bandRow));
   const withTraffic = PAGE.evidence.traffic !== null;
