@@ -30,6 +30,7 @@ format: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Setpoint needs Python 3.11 or 3.12; set PYTHON=…" if not (3, 11) <= sys.version_info[:2] <= (3, 12) else 0)'
+	@echo "setting up .venv with pip, which says nothing for a few minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

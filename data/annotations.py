@@ -6,7 +6,7 @@ import polars as pl
 
 from data.errors import Finding, InputError
 from data.policy import Policy
-from data.tables import read_table, rows_where, with_columns_as
+from data.tables import RowCheck, read_rows, with_columns_as
 
 ANNOTATION_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
@@ -39,7 +39,7 @@ def read_annotations(path: str | Path, items: pl.DataFrame | None, policies: lis
         The columns of ANNOTATION_SCHEMA and any further ones.
 
     Raises:
-        InputError: naming file, row, field, value and what was expected.
+        InputError: naming file, row or line, field, value and what was expected.
     """
     annotations, findings = check_annotations(path, items, policies)
     if findings:
@@ -57,38 +57,33 @@ def check_annotations(
         items: as of `read_annotations`.
         policies: as of `read_annotations`.
         complete: whether these are all policies; False where some cannot be read, and those may be meant.
+
+    Raises:
+        InputError: the file cannot be read at all.
     """
-    frame = read_table(path)
+    rows = read_rows(path, ANNOTATION_SCHEMA, REQUIRED)
+    frame = rows.frame
     if frame.schema.get("annotated_at") not in (None, pl.String):
         frame = frame.with_columns(pl.col("annotated_at").cast(pl.String))
     frame, findings = with_columns_as(frame, ANNOTATION_SCHEMA, REQUIRED, path)
-    if findings:
-        return frame, findings
-    for field, allowed in CHOICES.items():
-        findings += rows_where(
-            frame, ~pl.col(field).is_in(allowed).fill_null(False), path, field, f"expected {_either(allowed)}"
-        )
+    check = RowCheck(frame, path, [*rows.wrong_values, *findings])
+    for name, allowed in CHOICES.items():
+        check.where(~pl.col(name).is_in(allowed).fill_null(False), name, f"expected {_either(allowed)}")
     if items is not None:
-        findings += rows_where(
-            frame, ~_in(pl.col("item_id"), items["item_id"].to_list()), path, "item_id", "no such item in the items"
-        )
+        check.where(~_in(pl.col("item_id"), items["item_id"].to_list()), "item_id", "no such item in the items")
     known = [policy.policy_id for policy in policies]
     if complete:
-        findings += rows_where(
-            frame, ~_in(pl.col("policy_id"), known), path, "policy_id", f"no such policy; expected {_either(known)}"
-        )
+        check.where(~_in(pl.col("policy_id"), known), "policy_id", f"no such policy; expected {_either(known)}")
     # An older version is history that a label migration may still use; a newer one is a mistake.
     for policy in policies:
         versions = [version for version in (policy.version, policy.supersedes) if version]
-        findings += rows_where(
-            frame,
+        check.where(
             (pl.col("policy_id") == policy.policy_id) & ~_in(pl.col("policy_version"), versions),
-            path,
             "policy_version",
             f"no such version of {policy.policy_id}; expected {_either(versions)}",
         )
-    findings += rows_where(frame, pl.col("annotator_id").is_null(), path, "annotator_id", "expected who said it")
-    return frame, findings
+    check.where(pl.col("annotator_id").is_null(), "annotator_id", "expected who said it")
+    return frame, rows.all_findings(check.findings)
 
 
 def _in(column: pl.Expr, values: list[str]) -> pl.Expr:

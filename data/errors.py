@@ -1,11 +1,13 @@
 """What a person is told when their input is wrong: file, row, field, value, and what was expected."""
 
 import signal
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 SHOWN_VALUE_LENGTH = 80
 SHOWN_FINDINGS = 20
+SHOWN_PER_PROBLEM = 5
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Finding:
         row: 1-based data row of a table or line of a JSON Lines file; None for the whole file.
         field: column or key, dotted where nested.
         value: the offending value; shortened when shown.
+        item_id: of the item that the row speaks of, where it has one and `field` is another.
     """
 
     file: str | Path
@@ -25,20 +28,47 @@ class Finding:
     row: int | None = None
     field: str | None = None
     value: object = None
+    item_id: str | None = None
 
     def __str__(self) -> str:
         where = str(self.file)
         if self.row is not None:
-            where += f", row {self.row}"
+            where += f", {'line' if where.endswith('.jsonl') else 'row'} {self.row}"
         if self.field is not None:
             where += f", {self.field}"
         if self.value is not None:
-            shown = repr(self.value)
-            if len(shown) > SHOWN_VALUE_LENGTH:
-                half = SHOWN_VALUE_LENGTH // 2  # both ends: a path tells most by its last part
-                shown = f"{shown[:half]}…{shown[-half:]}"
-            where += f" = {shown}"
-        return f"{where}: {self.problem}"
+            where += f" = {shortened(self.value)}"
+        item = "" if self.item_id is None else f" (item {shortened(self.item_id)})"
+        return f"{where}: {self.problem}{item}"
+
+
+def shortened(value: object) -> str:
+    """A value as code shows it, at most a line long: both ends of it, since a path tells most by its last part."""
+    shown = repr(value)
+    half = SHOWN_VALUE_LENGTH // 2
+    return shown if len(shown) <= SHOWN_VALUE_LENGTH else f"{shown[:half]}…{shown[-half:]}"
+
+
+def finding_lines(findings: list[Finding], per_problem: int, rest: str = "") -> list[str]:
+    """The findings as lines of text, the same problem of one file and field at most so often.
+
+    Args:
+        findings: to show.
+        per_problem: how many of those that differ in row and value alone; the last says how many more there are.
+        rest: where to find those.
+    """
+    counts = Counter((finding.file, finding.field, finding.problem) for finding in findings)
+    shown: Counter[tuple[str | Path, str | None, str]] = Counter()
+    lines = []
+    for finding in findings:
+        kind = (finding.file, finding.field, finding.problem)
+        shown[kind] += 1
+        more = counts[kind] - per_problem
+        if shown[kind] == per_problem and more > 0:
+            lines.append(f"{finding} (and {more:,} more rows{rest})")
+        elif shown[kind] <= per_problem:
+            lines.append(str(finding))
+    return lines
 
 
 class InputError(ValueError):
@@ -51,9 +81,9 @@ class InputError(ValueError):
     def __init__(self, problem: str | list[Finding]) -> None:
         self.findings = problem if isinstance(problem, list) else []
         if isinstance(problem, list):
-            lines = [str(finding) for finding in problem[:SHOWN_FINDINGS]]
-            if len(problem) > SHOWN_FINDINGS:
-                lines.append(f"… and {len(problem) - SHOWN_FINDINGS} more; `setpoint validate` lists them all")
+            lines = finding_lines(problem, SHOWN_PER_PROBLEM)
+            if len(lines) > SHOWN_FINDINGS:
+                lines[SHOWN_FINDINGS:] = [f"… and {len(lines) - SHOWN_FINDINGS} more; `setpoint validate` lists them"]
             problem = "\n".join(lines)
         super().__init__(problem)
 

@@ -1,12 +1,14 @@
 """Items: the posts. One row a post, with its media, texts and origin."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from data.errors import Finding, InputError
-from data.tables import read_table, rows_where, with_columns_as, write_parquet
+from data.tables import RowCheck, read_rows, with_columns_as, write_parquet
 
 ITEM_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
@@ -27,6 +29,34 @@ ITEM_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 REQUIRED = ["item_id", "media", "media_type"]
 
 
+@dataclass(frozen=True)
+class CheckedItems:
+    """Items as far as they can be read, and all that is wrong with their file.
+
+    Attributes:
+        frame: as `read_items` returns it; what is wrong may be null in it, and whole lines absent.
+        findings: in the order of the rules.
+        numbers: what a person calls each row: its place in the file, or its line, from 1.
+    """
+
+    frame: pl.DataFrame
+    findings: list[Finding]
+    numbers: Sequence[int]
+
+    @property
+    def all_named(self) -> bool:
+        """Whether every item has a readable item_id; else what speaks of other items may speak of these."""
+        lines_lost = any(finding.field is None for finding in self.findings)
+        return not lines_lost and not self.frame["item_id"].is_null().any()
+
+    def with_sound_media(self) -> pl.DataFrame:
+        """The items whose `media` and `media_type` are as they should be, with their number in column `__number`."""
+        found = [finding for finding in self.findings if finding.field in ("media", "media_type")]
+        wrong = [finding.row for finding in found if finding.row is not None]
+        numbered = self.frame.with_columns(__number=pl.Series(self.numbers, dtype=pl.Int64))
+        return numbered.clear() if len(wrong) < len(found) else numbered.filter(~pl.col("__number").is_in(wrong))
+
+
 def read_items(path: str | Path) -> pl.DataFrame:
     """Read and check an items file.
 
@@ -38,65 +68,57 @@ def read_items(path: str | Path) -> pl.DataFrame:
         paths that open from the current folder.
 
     Raises:
-        InputError: naming file, row, field, value and what was expected.
+        InputError: naming file, row or line, field, value and what was expected.
     """
-    items, findings = check_items(path)
-    if findings:
-        raise InputError(findings)
-    return items
+    items = check_items(path)
+    if items.findings:
+        raise InputError(items.findings)
+    return items.frame
 
 
-def check_items(path: str | Path) -> tuple[pl.DataFrame, list[Finding]]:
-    """Like `read_items`, but returns all findings instead of raising on the first."""
-    return check_item_rows(read_table(path), path)
+def check_items(path: str | Path) -> CheckedItems:
+    """Like `read_items`, but returns all findings, and the items as far as they can be read.
+
+    Raises:
+        InputError: the file cannot be read at all.
+    """
+    rows = read_rows(path, ITEM_SCHEMA, REQUIRED)
+    items, findings = check_item_rows(rows.frame, path, rows.wrong_values)
+    return CheckedItems(items, rows.all_findings(findings), rows.numbers())
 
 
-def check_item_rows(frame: pl.DataFrame, path: str | Path) -> tuple[pl.DataFrame, list[Finding]]:
-    """Like `check_items`, of rows that were read from `path` already; findings count rows of the frame."""
+def check_item_rows(
+    frame: pl.DataFrame, path: str | Path, wrong_values: list[Finding] | None = None
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """Like `check_items`, of rows that were read from `path` already; findings count rows of the frame.
+
+    Args:
+        frame: the rows.
+        path: of their file.
+        wrong_values: what was found wrong with them already; null in the frame.
+    """
     if frame.schema.get("created_at") not in (None, pl.String):
         frame = frame.with_columns(pl.col("created_at").cast(pl.String))
     frame, findings = with_columns_as(frame, ITEM_SCHEMA, REQUIRED, path)
-    if findings:
-        return frame, findings
+    check = RowCheck(frame, path, [*(wrong_values or []), *findings])
     if frame.is_empty():
-        return frame, [Finding(path, "no rows; expected at least one item")]
-    findings += rows_where(
-        frame, pl.col("item_id").is_null() | (pl.col("item_id") == ""), path, "item_id", "an item needs an id"
-    )
-    findings += rows_where(
-        frame,
+        return frame, [*check.findings, Finding(path, "no rows; expected at least one item")]
+    check.where(pl.col("item_id").is_null() | (pl.col("item_id") == ""), "item_id", "an item needs an id")
+    check.where(
         pl.col("item_id").is_duplicated() & ~pl.col("item_id").is_first_distinct(),
-        path,
         "item_id",
         "another row has this item_id",
     )
-    findings += rows_where(
-        frame,
-        ~pl.col("media_type").is_in(["photo", "video"]).fill_null(False),
-        path,
-        "media_type",
-        "expected photo or video",
-    )
+    known_type = pl.col("media_type").is_in(["photo", "video"]).fill_null(False)
+    check.where(~known_type, "media_type", "expected photo or video")
     empty = pl.col("media").list.len().fill_null(0) == 0
     blank = pl.col("media").list.eval(pl.element().is_null() | (pl.element() == "")).list.any().fill_null(False)
-    findings += rows_where(
-        frame, empty | blank, path, "media", "expected the path of one video, or of one or more photos"
-    )
-    findings += rows_where(
-        frame,
-        (pl.col("media_type") == "video") & (pl.col("media").list.len() > 1),
-        path,
-        "media",
-        "a video item has exactly one media file",
-    )
-    findings += rows_where(
-        frame,
-        (~((pl.col("inclusion_prob") > 0) & (pl.col("inclusion_prob") <= 1))).fill_null(False),
-        path,
-        "inclusion_prob",
-        "expected a probability above 0 and at most 1",
-    )
-    return _resolve_media(frame, Path(path).parent), findings
+    check.where(empty | blank, "media", "expected the path of one video, or of one or more photos")
+    several = (pl.col("media_type") == "video") & (pl.col("media").list.len() > 1)
+    check.where(several, "media", "a video item has exactly one media file")
+    probability = (pl.col("inclusion_prob") > 0) & (pl.col("inclusion_prob") <= 1)
+    check.where((~probability).fill_null(False), "inclusion_prob", "expected a probability above 0 and at most 1")
+    return _resolve_media(frame, Path(path).parent), check.findings
 
 
 def write_items(items: pl.DataFrame, path: str | Path) -> None:

@@ -6,13 +6,24 @@ from pathlib import Path
 import polars as pl
 
 from data.annotations import check_annotations
-from data.errors import Finding
-from data.items import check_items
+from data.errors import Finding, InputError, finding_lines
+from data.files import existing_file
+from data.items import CheckedItems, check_items
 from data.media import MediaError, Preprocessing, load_frames
 from data.policy import check_policies
 from data.progress import tracked
 from data.summary import Summary
 from data.tables import write_parquet
+
+SHOWN = 50  # rows with the same problem
+FINDINGS_SCHEMA = {
+    "file": pl.String,
+    "row": pl.Int64,
+    "item_id": pl.String,
+    "field": pl.String,
+    "value": pl.String,
+    "problem": pl.String,
+}
 
 
 def validate(
@@ -26,37 +37,52 @@ def validate(
         policies: folder of policy files.
         media: also decode every photo and clip.
         workers: threads that decode.
-        out: Parquet file for the findings; null prints them only.
+        out: Parquet file for the findings, all of them; null prints them only, up to 50 of the same problem.
+
+    Raises:
+        InputError: a file or folder is missing; all else that is wrong is a finding.
     """
-    findings: list[Finding] = []
-    all_policies, wrong_policies = check_policies(policies)
-    findings += wrong_policies
-    all_items, wrong = check_items(items)
-    findings += wrong
-    if annotations is not None and "item_id" in all_items.columns:
-        findings += check_annotations(annotations, all_items, all_policies, complete=not wrong_policies)[1]
-    if media and not wrong:
-        findings += check_media(all_items, items, workers)
+    for file in (items, *([annotations] if annotations else [])):
+        existing_file(file)
+    all_policies, findings = check_policies(policies)
+    policies_known = not findings
+    found: CheckedItems | None = None
+    try:
+        found = check_items(items)
+        findings += found.findings
+    except InputError as error:
+        findings += error.findings
+    if annotations is not None:
+        known = found.frame if found is not None and found.all_named else None
+        try:
+            findings += check_annotations(annotations, known, all_policies, complete=policies_known)[1]
+        except InputError as error:
+            findings += error.findings
+    if media and found is not None:
+        findings += check_media(found, items, workers)
     if out is not None:
         rows = [
             {
                 "file": str(finding.file),
                 "row": finding.row,
+                "item_id": finding.item_id,
                 "field": finding.field,
                 "value": None if finding.value is None else str(finding.value),
                 "problem": finding.problem,
             }
             for finding in findings
         ]
-        schema = {"file": pl.String, "row": pl.Int64, "field": pl.String, "value": pl.String, "problem": pl.String}
-        write_parquet(pl.DataFrame(rows, schema=schema), out)
-    title = f"validate: {len(all_items)} items, {len(all_policies)} policies, {len(findings)} findings"
-    return Summary(title, [out] if out else [], [str(finding) for finding in findings], ok=not findings)
+        write_parquet(pl.DataFrame(rows, schema=FINDINGS_SCHEMA), out)
+    num_items = 0 if found is None else len(found.frame)
+    title = f"validate: {num_items} items, {len(all_policies)} policies, {len(findings)} findings"
+    rest = f", all of them in {out}" if out else ", which out=FILE.parquet would list"
+    return Summary(title, [out] if out else [], finding_lines(findings, SHOWN, rest), ok=not findings)
 
 
-def check_media(items: pl.DataFrame, file: str | Path, workers: int) -> list[Finding]:
-    """A finding for each item whose media cannot be read; `items` as `data.items.read_items` returns them."""
+def check_media(items: CheckedItems, file: str | Path, workers: int) -> list[Finding]:
+    """A finding for each item whose media cannot be read; items whose media are wrong already are passed over."""
     small = Preprocessing(height=32, width=32, num_frames=2)
+    sound = items.with_sound_media()
 
     def reason(item: tuple[list[str], str]) -> str | None:
         try:
@@ -65,11 +91,13 @@ def check_media(items: pl.DataFrame, file: str | Path, workers: int) -> list[Fin
             return str(error)
         return None
 
-    pairs = zip(items["media"].to_list(), items["media_type"].to_list(), strict=True)
     with ThreadPoolExecutor(workers) as pool:
-        reasons = list(tracked(pool.map(reason, pairs), "reading media", len(items)))
+        pairs = zip(sound["media"].to_list(), sound["media_type"].to_list(), strict=True)
+        reasons = list(tracked(pool.map(reason, pairs), "reading media", len(sound)))
     return [
-        Finding(file, f"unreadable: {why}", row + 1, "media", ", ".join(items["media"][row]))
-        for row, why in enumerate(reasons)
+        Finding(file, f"unreadable: {why}", number, "media", ", ".join(media), item_id=item_id)
+        for number, item_id, media, why in zip(
+            sound["__number"], sound["item_id"], sound["media"], reasons, strict=True
+        )
         if why is not None
     ]

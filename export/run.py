@@ -11,6 +11,7 @@ from pydantic import Field
 from data.errors import InputError
 from data.files import atomic_file, atomic_folder, sha256_of_file, write_json
 from data.items import read_items
+from data.progress import tracked
 from data.summary import Summary
 from export.graph.contract import Contract, contract_of
 from export.graph.decision_head import model_digest
@@ -21,6 +22,7 @@ from export.graph.parity import (
     batches_of_items,
     batches_of_many_shapes,
     measure_parity,
+    num_batches_of_items,
     read_samples,
 )
 from export.model_folder import (
@@ -150,7 +152,9 @@ def _add_precision(folder: Path, precision: Precision, model: onnx.ModelProto) -
 def _measure_precision(folder: Path, precision: Precision, samples: Samples, threads: int) -> str:
     """Record how far a precision is from fp32 on validation items: measured, and not yet a question of decisions."""
     fp32, lower = (OnnxRuntime(folder, precision=name, threads=threads) for name in ("fp32", precision))
-    batches = batches_of_items(fp32, samples)
+    batches = tracked(
+        batches_of_items(fp32, samples), f"{precision}: batches, against fp32", num_batches_of_items(samples)
+    )
     parity = measure_parity(fp32, lower, batches, items=len(samples.clips), tolerance=None)
     write_json(folder / "reports" / f"parity-{precision}.json", parity.model_dump(mode="json", by_alias=True))
     return (

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.command_words import flags_and_settings, problem_of
 from scripts.help import overview, verb_help
 from scripts.processes import is_first_process
 from scripts.sweeps import JobEndedError, command_of_one_job, in_sweep, processes_of_its_own, register_resolvers
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 DONE, FINDING, WRONG_INPUT, BUG, INTERRUPTED = 0, 1, 2, 70, 130
-
-# Hydra's own; argparse would take any beginning of one, such as --experiment, for the whole.
-FLAGS = ("--cfg", "--info", "--multirun", "--package", "--resolve", "--version")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -79,15 +77,12 @@ def _run_hydra(verb: Verb, overrides: list[str]) -> int:
             raise JobEndedError(codes[-1])
         return next(iter(objectives), None)
 
-    unknown = [word for word in overrides if word.startswith("--") and word.partition("=")[0] not in FLAGS]
-    if unknown:
-        name = unknown[0].partition("=")[0]
-        return _refuse(f"setpoint {verb.name}: no option {name!r}; keys are given without dashes, as in key=value")
-    # Flags first: argparse takes key=value words in one row only.
-    flags = [word for word in overrides if word.startswith("-") or "=" not in word]
-    values = [word for word in overrides if word not in flags]
     register_resolvers()
-    sys.argv = [f"setpoint {verb.name}", *flags, *search_path(verb), *values]
+    flags, settings = flags_and_settings(overrides)
+    problem = problem_of(verb, flags, settings)
+    if problem is not None:
+        return _refuse(f"setpoint {verb.name}: {problem}")
+    sys.argv = [f"setpoint {verb.name}", *flags, *search_path(verb), *settings]
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=verb.name)(job)()
     except JobEndedError as error:

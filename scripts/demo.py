@@ -25,17 +25,19 @@ def demo(*, count: int, seed: int) -> Summary:
         seed: of the posts; the split and the training have their own.
     """
     started = time.monotonic()
-    _say(f"generating {count} posts", started)
+    _say(f"generating {count} posts …", started)
     generate_posts(ROOT / "posts", count=count, seed=seed)
     release = Path()
     table: list[str] = []
     for verb in STEPS:
+        _say(f"{verb} …", started)
         summary = run_verb(verb, ["experiment=demo", *_overrides(verb, count)])
         _say(summary.title, started)
         if verb == "calibrate":
             table = summary.lines
         if verb == "seal":
             release = summary.written[0]
+    _say("verify …", started)
     verified = run_verb("verify", [f"release={release}"])
     _say(verified.title, started)
     return Summary(

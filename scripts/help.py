@@ -12,9 +12,10 @@ def overview() -> str:
     """The text of `setpoint --help`."""
     lines = ["Setpoint: classifiers for content policies, with thresholds that hold.", ""]
     lines += ["usage: setpoint VERB key=value …", ""]
+    width = max(len(verb.name) for verbs in VERBS.values() for verb in verbs)
     for user, verbs in VERBS.items():
         lines.append(f"{user}:")
-        lines += [f"  {verb.name:<10} {verb.line}" for verb in verbs]
+        lines += [f"  {verb.name:<{width}} {verb.line}" for verb in verbs]
         lines.append("")
     lines.append(
         "`setpoint VERB --help` lists a verb's keys; `--cfg job` shows their values; `-m` sweeps over lists."
@@ -51,10 +52,21 @@ def _is_nested(file: Path) -> bool:
 
 
 def _lines_of(file: Path) -> str:
-    """A config file's lines, after those of the files beside it that it starts from."""
+    """A config file's lines. Those of a file that it starts from come first, with its own values in their place."""
     text = file.read_text(encoding="utf-8")
     head, separator, rest = text.partition("\n\n") if "defaults:\n" in text else ("", "", text)
     if not separator:
         return rest
-    bases = [line.strip().removeprefix("- ") for line in head.splitlines() if line.startswith("  - ")]
-    return "\n".join([*(_lines_of(file.with_name(f"{base}.yaml")) for base in bases if base != "_self_"), rest])
+    names = [line.strip().removeprefix("- ") for line in head.splitlines() if line.startswith("  - ")]
+    lines = [
+        line for name in names if name != "_self_" for line in _lines_of(file.with_name(f"{name}.yaml")).splitlines()
+    ]
+    for line in rest.splitlines():
+        key, colon, _ = line.partition(":")
+        place = next((at for at, base in enumerate(lines) if colon and base.startswith(f"{key}:")), None)
+        if place is None:
+            lines.append(line)
+        else:
+            comment = lines[place].partition(" #")[2]
+            lines[place] = f"{line} #{comment}" if comment and "#" not in line else line
+    return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The verbs: who uses them, what they do in a line, which function they are, and how they are called."""
 
 import importlib
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,6 +123,7 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     except OmegaConfBaseException as error:
         raise InputError(f"{verb.name}: {str(error).splitlines()[0]}") from error
 
+    _check_early(verb, arguments)
     function: Callable[..., Summary] = getattr(importlib.import_module(module), name)
     checked = validate_call(config=ConfigDict(coerce_numbers_to_str=True))(function)
     try:
@@ -130,16 +132,33 @@ def call(verb: Verb, config: "DictConfig") -> "Summary":
     except ValidationError as error:
         if error.title != name:
             raise
-        raise InputError(_findings(verb, function, error)) from error
+        types = {key: hint for key, hint in typing.get_type_hints(function).items() if key != "return"}
+        raise InputError(_findings(verb, types, error)) from error
 
 
-def _findings(verb: Verb, function: Any, error: "ValidationError") -> "list[Finding]":
+def _check_early(verb: Verb, arguments: dict[str, Any]) -> None:
+    """Refuse wrong values before the verb's module, which may take seconds to import, is imported."""
+    from pydantic import ConfigDict, Field, ValidationError, create_model
+
+    from data.errors import InputError
+    from scripts.signatures import light_types
+
+    types = {key: hint for key, hint in light_types(verb.function).items() if key in arguments}
+    fields: dict[str, Any] = {f"argument_{key}": (hint, Field(alias=key)) for key, hint in types.items()}
+    model = create_model(verb.name, __config__=ConfigDict(coerce_numbers_to_str=True), **fields)
+    try:
+        model.model_validate({key: arguments[key] for key in types})
+    except ValidationError as error:
+        raise InputError(_findings(verb, types, error)) from error
+
+
+def _findings(verb: Verb, types: dict[str, Any], error: "ValidationError") -> "list[Finding]":
     """What is wrong with a verb's arguments; an unknown key with the known one that is nearest."""
     from data.policy import findings_of
 
     findings = findings_of(f"setpoint {verb.name}", error)
     return [
-        replace(finding, problem=f"unknown key; {nearest(str(one['loc'][-1]), known_keys(function, one['loc']))}")
+        replace(finding, problem=f"unknown key; {nearest(str(one['loc'][-1]), known_keys(types, one['loc']))}")
         if one["type"] in ("extra_forbidden", "unexpected_keyword_argument")
         else finding
         for finding, one in zip(findings, error.errors(), strict=True)

@@ -16,10 +16,48 @@ EXTRAS = {"hydra/launcher/submitit": "slurm", "hydra/sweeper/optuna": "search", 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What to say of a mistyped word: the nearest known one, else all that are."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    found = near(word, names)
+    if found is not None:
+        return f"did you mean {found!r}?"
     return f"expected one of {', '.join(names)}" if names else "`--help` lists the keys"
+
+
+def near(word: str, known: Iterable[str]) -> str | None:
+    """The known name that a word may stand for: mistyped, shortened (`lr`) or in part (`epochs`); None without any.
+
+    Args:
+        word: as it was given.
+        known: names, dotted where nested; the least nested first where several are meant.
+    """
+    names = sorted(known, key=lambda name: (name.count("."), name))
+    given = word.rpartition(".")[2]
+    lasts = [name.rpartition(".")[2] for name in names]
+    parts = [last.split("_") for last in lasts]
+    initials = ["".join(part[:1] for part in each) for each in parts]
+    if len(given) > 1 and given in initials:
+        return names[initials.index(given)]
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return close[0]
+    close = difflib.get_close_matches(given, lasts, n=1)
+    if close:
+        return names[lasts.index(close[0])]
+    return next((name for name, each in zip(names, parts, strict=True) if given in each), None)
+
+
+def dotted_keys(config: Any) -> list[str]:
+    """The keys of a config that the user may set, those within others dotted; none of Hydra's own."""
+    from omegaconf import OmegaConf
+
+    found: list[str] = []
+
+    def walk(node: Any, start: str) -> None:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            found.append(f"{start}{key}")
+            walk(value, f"{start}{key}.")
+
+    walk(OmegaConf.to_container(config), "")
+    return [key for key in found if key.partition(".")[0] != "hydra"]
 
 
 def composition_words(error: Exception) -> str:
@@ -32,15 +70,18 @@ def composition_words(error: Exception) -> str:
     if option:
         group, given, options = option.groups()
         known = options.split()
-        near = difflib.get_close_matches(given, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        found = near(given, known)
+        hint = f"did you mean {found!r}? " if found else ""
         return f"{group}={given}: no such option; {hint}Available options in '{group}': {', '.join(known)}"
     cause = _unknown_key(error)
     if cause is not None:
         key = str(getattr(cause, "key", "")) or str(cause).split("'")[1]
         parent: Any = getattr(cause, "parent_node", None)
         name = str(getattr(cause, "full_key", "") or key)
-        siblings = [str(each) for each in parent] if parent is not None and hasattr(parent, "keys") else []
+        siblings = [str(each) for each in parent if each != "hydra"] if hasattr(parent, "keys") else []
+        if near(key, siblings) is None and hasattr(parent, "_get_root"):  # it may stand elsewhere
+            found = near(key, dotted_keys(parent._get_root()))
+            siblings = [found] if found else siblings
         return f"{name}: unknown key; {nearest(key, siblings)}"
     return text.partition(" Config search path")[0].partition(" Set the environment variable HYDRA_FULL_ERROR")[0]
 
@@ -54,15 +95,14 @@ def _unknown_key(error: BaseException | None) -> BaseException | None:
     return None
 
 
-def known_keys(function: Any, location: tuple[int | str, ...]) -> list[str]:
+def known_keys(types: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:
     """The keys that may stand where a value of a verb was refused.
 
     Args:
-        function: the verb's.
+        types: of the verb's arguments.
         location: of the refused key, as pydantic gives it: `("model", "image", "sorce")`.
     """
-    hints = {name: hint for name, hint in typing.get_type_hints(function).items() if name != "return"}
-    fields: dict[str, Any] = hints
+    fields = types
     for part in location[:-1]:
         models = _models_in(fields.get(str(part)))
         fields = {name: field.annotation for model in models for name, field in model.model_fields.items()}

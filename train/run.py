@@ -1,6 +1,7 @@
 """The verb `train`: a split and policies in, checkpoints and metrics out. Reads from top to bottom."""
 
 import math
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,20 +19,21 @@ from train.encoders.sources import load_tokenizer
 from train.features.encode import encode, encode_together
 from train.inputs.augmenting import augment_line, augment_of, check_augment
 from train.inputs.batches import encoded_batches, loader, probed
-from train.inputs.fast_clips import ClipDecoder, check_clip_decoder, load_frames_by
+from train.inputs.fast_clips import check_clip_decoder, load_frames_by
 from train.inputs.known_labels import count_known, counts_of, known_labels_table
 from train.inputs.order import AsGiven, RankBatches
 from train.inputs.parts import read_split
 from train.inputs.quarantine import quarantine
 from train.inputs.shards import order_for, stream
 from train.inputs.workers import dead_workers_explained
-from train.job.callbacks import KeepBestAndLast, is_rehearsal
+from train.job.callbacks import KeepBestAndLast, is_rehearsal, writes_files
 from train.job.module import PolicyClassifier
 from train.job.outcome import metrics_content, metrics_table, unread_evidence, write_start
 from train.job.preemption import StopSignals
 from train.job.processes import lost_processes_explained, on_first
 from train.job.record import record_run
-from train.job.resume import CHECKPOINTS, METRICS, QUARANTINE, THROUGHPUT, starting_point
+from train.job.replacing import replacing
+from train.job.resume import CHECKPOINTS, LAST, METRICS, QUARANTINE, THROUGHPUT, WRITTEN, settled, starting_point
 from train.job.targets import checked
 from train.job.trainer import (
     build_trainer,
@@ -51,7 +53,7 @@ from train.network.probe import prepare
 from train.optim.averaging import WeightAverage
 from train.optim.optimiser import optimisation_of
 from train.optim.tuning import check_tuning, start_tuning, unstored_names
-from train.settings import Count, ModelSettings, OptimSettings, Positive
+from train.settings import ClipDecoder, Count, ModelSettings, OptimSettings, Positive
 
 
 def train(
@@ -140,8 +142,8 @@ def train(
     network = build_network(model, encoders, all_policies, preprocessing)
     check_tuning(network, model)
     record = record_run(config, fit.world_size, model, encoders, preprocessing, all_policies, parts, tokenizer)
-    starting = partial(starting_point, out, fingerprint=record.fingerprint, ckpt_path=ckpt_path)
-    start = on_first(fit, partial(starting, overwrite=overwrite), elsewhere=partial(starting, overwrite=False))
+    starting = partial(starting_point, out, fingerprint=record.fingerprint, ckpt_path=ckpt_path, overwrite=overwrite)
+    start = on_first(fit, settled(starting, out), elsewhere=starting)
 
     encoding = partial(
         encode,
@@ -201,12 +203,11 @@ def train(
     )
     augmented = augment_of(augment, readable["train"], all_policies, seed)
     mine_hard_negatives(fit, order, readable["train"].labels, strength=loss.hard_negatives)
-    if not is_rehearsal(fit) and fit.is_global_zero:
-        write_start(out, config, record, unreadable)
     labelled = count_known(readable["train"].labels, [policy.policy_id for policy in all_policies])
     monitor = ThroughputMonitor(counts_of(labelled, num_unreadable=len(unreadable)))
     monitor.watch(fit)
     with (
+        replacing(out, WRITTEN, out / LAST) if overwrite and writes_files(fit) else nullcontext(),
         logging_to(fit, open_logger, config),
         one_thread_for_small_networks(model),
         matmul_precision(optim.matmul_precision),
@@ -215,6 +216,8 @@ def train(
         lost_processes_explained(),
         keep.signals.watched(),
     ):
+        if writes_files(fit):
+            write_start(out, config, record, unreadable)
         fit.fit(
             job,
             loading(

@@ -1,13 +1,17 @@
-"""The settings of a training run, as its config file states them. Unknown keys and wrong types are errors."""
+"""The settings of a training run, as its config file states them. Unknown keys and wrong types are errors.
+
+Nothing heavy is imported here: the command line refuses a wrong setting before it imports torch.
+"""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from data.policy import Strict
-from train.encoders.pooling import Pool
-from train.inputs.order import SamplerName
 
+Pool = Literal["auto", "pooler", "mean", "cls"]
+SamplerName = Literal["shuffled", "policy_balanced"]
+ClipDecoder = Literal["pyav", "torchcodec", "nvdec"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]

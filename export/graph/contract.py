@@ -12,6 +12,8 @@ from data.errors import InputError
 from data.files import read_json
 from data.policy import Strict, findings_of
 
+TEXT = "one text of caption, ocr_text and asr_text, as tokens"
+FLAGS = "true where the band's threshold is reached; `index` in policies.json is a band's column"
 Datatype = Literal["UINT8", "BOOL", "INT64", "FP32"]
 ONNX_TYPES: dict[Datatype, int] = {
     "UINT8": TensorProto.UINT8,
@@ -90,14 +92,26 @@ def contract_of(
             tensor("frames", "UINT8", picture, "RGB frames, resized by preprocess.json", (0, 255), 0),
             tensor("frame_mask", "BOOL", clip, "true where a frame is real; all false: no visual", padding=False),
             tensor("frame_times", "FP32", clip, "seconds since the first frame; 0 for photos", padding=0),
-            tensor("token_ids", "INT64", words, "text as tokens", (0, vocabulary_size - 1), pad_token_id),
+            tensor(
+                "token_ids",
+                "INT64",
+                words,
+                "tokens of caption, ocr_text, asr_text",
+                (0, vocabulary_size - 1),
+                pad_token_id,
+            ),
             tensor("token_mask", "BOOL", words, "true where a token is real; all false: no text", padding=False),
             *(heard if num_mels else []),
         ],
         outputs=[
             tensor("logits", "FP32", scores, "raw score per policy; thresholds compare these"),
             tensor("probabilities", "FP32", scores, "calibrated probability of violating", (0, 1)),
-            tensor("flags", "BOOL", {"batch": -1, "bands": -1}, "true where the band's threshold is reached"),
+            tensor(
+                "flags",
+                "BOOL",
+                {"batch": -1, "bands": -1},
+                FLAGS,
+            ),
         ],
     )
 

@@ -98,6 +98,11 @@ def batches_of_items(runtime: Runtime, samples: Samples) -> Iterator[Batch]:
         yield _batch(runtime, [samples.clips[row] for row in rows], [samples.texts[row] for row in rows])
 
 
+def num_batches_of_items(samples: Samples) -> int:
+    """How many `batches_of_items` gives."""
+    return -(-len(samples.clips) // max(BATCH_SIZES))
+
+
 def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch]:
     """The samples as they are, then recombined: batches of 1, 2, 3 and 7, few and many frames, short and long
     texts and sounds, and rows without visual, without text, without sound and without any.

@@ -131,6 +131,7 @@ def fitting(
     taken: list[Layer] = []
     moved = 0.0
     waiting = [list(order[: len(order) // 2]), list(order[len(order) // 2 :])]
+    decided = tracked(order, "layers that fit together", len(order))
     while waiting:
         some = waiting.pop(0)
         with_some = change([*taken, *some]) if some else moved
@@ -138,6 +139,10 @@ def fitting(
             taken, moved = [*taken, *some], with_some
         elif len(some) > 1:
             waiting[:0] = [some[: len(some) // 2], some[len(some) // 2 :]]
+            continue
+        for _ in some:
+            next(decided)
+    next(decided, None)  # there are no more, which ends the bar
     return taken, moved
 
 

@@ -11,6 +11,7 @@ from data.policy import Policy
 from export.model_folder import ModelFolder
 from export.release.approval import approval_section, approval_sentence
 from export.release.decisions import ServedBand, ServedPack, ServedPolicies, ServedPolicy
+from export.release.tensors import inputs_and_outputs
 
 LOCAL = ("package:", "folder:")
 TAGS = ("content-moderation", "multi-label-classification", "calibrated-thresholds")
@@ -70,7 +71,7 @@ def model_card(
                 "## Evidence\n\n" + _of_each_pack(served, _evidence),
                 *(["## Precisions\n\n" + _precisions(gates)] if gates else []),
                 "## Policies\n\n" + "\n\n".join(_policy(policy) for policy in policies),
-                "## Input and output\n\n" + _tensors(model),
+                "## Input and output\n\n" + inputs_and_outputs(served, model),
                 "## What it was made from\n\n" + _origin(model),
                 "## Limits\n\n" + _limits(served),
                 "## Ethical considerations\n\n" + "\n".join(f"- {risk}: {remedy}." for risk, remedy in ETHICS),
@@ -160,14 +161,6 @@ def _policy(policy: Policy) -> str:
     rules += [f"- {rule.code}, allowed: {_line(rule.text)}" for rule in policy.allows]
     head = f"### {_line(policy.name)} (`{policy.policy_id}` {policy.version})"
     return f"{head}\n\n{_line(policy.definition)} Judged by: {', '.join(policy.evidence)}.\n\n" + "\n".join(rules)
-
-
-def _tensors(model: ModelFolder) -> str:
-    lines = ["| tensor | type | shape | meaning |", "|---|---|---|---|"]
-    for tensor in [*model.contract.inputs, *model.contract.outputs]:
-        axes = [name if size == -1 else str(size) for name, size in zip(tensor.axes, tensor.shape, strict=True)]
-        lines.append(f"| {tensor.name} | {tensor.datatype} | {' x '.join(axes)} | {_cell(tensor.meaning)} |")
-    return "\n".join(lines) + "\n\n`predict.py` goes from files to these tensors and back, without further code."
 
 
 def _origin(model: ModelFolder) -> str:

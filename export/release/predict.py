@@ -73,9 +73,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _predict_items(predictor: Predictor, path: Path) -> int:
-    unread = 0
+    unread = asked = 0
     try:
         for number, item in _items(path):
+            asked += 1
             media = [name if "://" in name else str(path.parent / name) for name in item.get("media") or []]
             texts = {name: item.get(name) for name in ("caption", "ocr_text", "asr_text")}
             answer: dict[str, Any] = {"item_id": item.get("item_id", number)}
@@ -88,6 +89,8 @@ def _predict_items(predictor: Predictor, path: Path) -> int:
             print(json.dumps(answer))
     except (OSError, ValueError) as error:
         return _refuse(f"{path}: {getattr(error, 'strerror', None) or error}")
+    if not asked:
+        return _refuse(f"{path}: holds no item; expected one JSON object a line, with media or a text")
     return _refuse(f"{unread} items could not be read; their lines hold the error") if unread else 0
 
 

@@ -24,7 +24,7 @@ from export.release.sealing_inputs import SealingInputs, read_sealing_inputs, se
 from export.release.verify import verify
 from export.release.writing import write_content, write_text
 from export.scoring.parts import only_writer
-from export.trust.signature import is_by, read_signature, sign_folder
+from export.trust.signature import is_by, read_signature, sign_folder, signature_line
 
 
 class Pack(Strict):
@@ -222,5 +222,5 @@ def _lines(folder: Path, served: ServedPolicies, manifest: Manifest) -> list[str
         *approval_lines(served),
         *([f"precisions {', '.join(served.by_precision())}"] if served.precisions else []),
         f"{len(manifest.files)} files, {size / 1e6:.1f} MB, model {served.model_digest[:12]}",
-        f"signed by {signature}" if (signature := read_signature(folder)) else "not signed",
+        signature_line(read_signature(folder)),
     ]

@@ -22,7 +22,7 @@ from export.release.manifest import ID_LENGTH, differences, digests_of, read_man
 from export.release.replay import read_replay
 from export.tensorrt.compatibility import Compatibility, check_compatibility
 from export.trust.confined import confined
-from export.trust.signature import coverage_problems, read_signature
+from export.trust.signature import coverage_problems, read_signature, signature_line
 from export.trust.trust_root import TrustRoot, read_trust_root, trust_problems
 
 SHOWN_REASONS = 200
@@ -105,11 +105,12 @@ def verify(
 
 
 def signed_by(folder: Path, root: TrustRoot | None = None) -> str:
-    """Who signed a release that was checked, and whether that was asked."""
+    """Who signed the files of a release that was checked, and whether that was asked."""
     signature = read_signature(folder)
     if signature is None:
-        return "not signed"
-    return f"signed by {signature}, " + (f"named in {root.path}" if root else "not checked against a trust root")
+        return signature_line(None)
+    known = f"named in {root.path}" if root else "not checked against a trust root"
+    return f"{signature_line(signature)}, {known}"
 
 
 def _cautions(folder: Path) -> Iterator[str]:

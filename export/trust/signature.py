@@ -136,6 +136,13 @@ def fingerprint(key: Any) -> str:
     return hashlib.sha256(pem).hexdigest()
 
 
+def signature_line(signature: Signature | None) -> str:
+    """What a terminal says of a release's files; who answers for its thresholds is said apart."""
+    if signature is None:
+        return "files: no signature (`setpoint sign_release` adds one, and so does sign_key= of seal)"
+    return f"files: signed by {signature}"
+
+
 def read_signature(folder: Path) -> Signature | None:
     """What model.sig says; None where there is none.
 

@@ -72,7 +72,7 @@ def read_trust_root(path: Path) -> TrustRoot:
 def trust_problems(folder: Path, signature: Signature | None, trust: TrustRoot) -> list[str]:
     """Why a release, whose bytes are those of its manifest, is not to be trusted; [] if it is."""
     if signature is None:
-        return [f"not signed, and only what {trust.path} vouches for is to be served"]
+        return [f"the files have no signature, and only what {trust.path} vouches for is to be served"]
     try:
         verifiers = _verifiers(signature, trust)
     except Exception as error:  # Sigstore may need a network, and says so in ways of its own

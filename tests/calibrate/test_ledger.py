@@ -82,7 +82,7 @@ def test_a_line_that_is_no_look_is_refused(tmp_path: Path, line: str) -> None:
     look(tmp_path, fire="a")
     before = (tmp_path / LOOKS).read_text()
     (tmp_path / LOOKS).write_text(before + line + "\n" + before)
-    with pytest.raises(InputError, match=r"looks\.jsonl, row 2.*restore it"):
+    with pytest.raises(InputError, match=r"looks\.jsonl, line 2.*restore it"):
         look(tmp_path, fire="b")
 
 

@@ -38,17 +38,17 @@ def test_written_items_open_the_same_media_from_another_folder(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([GOOD, GOOD], ["row 2", "item_id", "'a'", "another row"]),
-        ([{**GOOD, "media": []}], ["row 1", "media"]),
+        ([GOOD, GOOD], ["line 2", "item_id", "'a'", "another row"]),
+        ([{**GOOD, "media": []}], ["line 1", "media"]),
         ([{**GOOD, "media": None}], ["media"]),
-        ([{**GOOD, "media": [""]}], ["row 1", "media"]),
-        ([{**GOOD, "media_type": "gif"}], ["row 1", "media_type", "'gif'", "photo or video"]),
+        ([{**GOOD, "media": [""]}], ["line 1", "media"]),
+        ([{**GOOD, "media_type": "gif"}], ["line 1", "media_type", "'gif'", "photo or video"]),
         ([{**GOOD, "media_type": "video", "media": ["a.mp4", "b.mp4"]}], ["exactly one"]),
-        ([{**GOOD, "inclusion_prob": 0}], ["row 1", "inclusion_prob", "0.0"]),
+        ([{**GOOD, "inclusion_prob": 0}], ["line 1", "inclusion_prob", "0.0"]),
         ([{**GOOD, "inclusion_prob": 1.5}], ["inclusion_prob", "1.5"]),
         ([{**GOOD, "item_id": ""}], ["item_id"]),
         ([{"item_id": "a", "media_type": "photo"}], ["media", "missing"]),
-        ([{**GOOD, "views": "many"}], ["views", "int64"]),
+        ([{**GOOD, "views": "many"}], ["line 1", "views", "'many'", "a whole number"]),
     ],
 )
 def test_wrong_rows_are_refused_with_row_field_and_value(

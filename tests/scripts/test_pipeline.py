@@ -42,6 +42,10 @@ def test_two_demos_from_one_seed_give_one_release(tmp_path: Path) -> None:
     said = [run_demo(tmp_path / name, tmp_path / "cache") for name in ("one", "two")]
     for words in ("policy", "threshold", "lower bound", "recall", "certified", "report/index.html", "releases/"):
         assert words in said[0]
+    lines = said[0].splitlines()
+    for step in ("generating 420 posts", "train", "export", "calibrate", "verify"):  # said before it begins
+        begun = next(place for place, line in enumerate(lines) if line.endswith(f"] {step} …"))
+        assert f"] {step.partition(' ')[0]}:" in lines[begun + 1] or step.startswith("generating")
     first, second = (tmp_path / name / "outputs/demo" for name in ("one", "two"))
     [release] = (first / "releases").iterdir()
     assert (second / "releases" / release.name).is_dir(), "another release id from the same seed"

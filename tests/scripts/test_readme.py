@@ -38,6 +38,23 @@ def test_the_python_example_runs() -> None:
     assert names["point"].status == "certified"  # type: ignore[attr-defined]
 
 
+def test_commands_take_the_newest_of_several_releases(tmp_path: Path) -> None:
+    """What stands for the release is one folder, and the one that was sealed last, whatever its name."""
+    releases = tmp_path / "outputs/moderation_mini/releases"
+    for age, name in enumerate(("bbb", "ccc", "aaa")):
+        (releases / name).mkdir(parents=True)
+        os.utime(releases / name, (1_000_000 - age, 1_000_000 - age))
+    named = [
+        part for line in commands() for part in re.findall(r"\$\([^)]*\)|\S*releases\S*", line) if "releases" in part
+    ]
+    assert len(named) >= 8
+    for part in set(named):
+        answer = subprocess.run(
+            ["bash", "-c", f"echo {part}"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert answer.stdout.split() == ["outputs/moderation_mini/releases/bbb"], part
+
+
 @contextmanager
 def in_the_background(command: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """A server of the README, stopped at the end."""

@@ -121,6 +121,25 @@ def test_a_folder_that_is_taken_is_refused(arguments: Arguments) -> None:
     assert keep.exists()
 
 
+def test_a_run_that_is_to_be_replaced_stays_until_the_new_one_has_a_checkpoint(
+    arguments: Arguments, stopped_before: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    given = arguments()
+    train(**given)
+    before = {path: path.read_bytes() for path in given["out"].rglob("*") if path.is_file()}
+    again = {**given, "seed": 7, "overwrite": True}
+    with stopped_before(1):
+        train(**again)
+    assert {path: path.read_bytes() for path in given["out"].rglob("*") if path.is_file()} == before
+    train(**{**again, "trainer": {**given["trainer"], "fast_dev_run": True}})  # keeps nothing, so replaces nothing
+    assert {path: path.read_bytes() for path in given["out"].rglob("*") if path.is_file()} == before
+    with stopped_before(5):  # an epoch of 4 steps has its checkpoint
+        train(**again)
+    assert not (given["out"] / "metrics.json").exists()
+    assert not list(given["out"].glob(".setpoint-tmp-*"))
+    assert "continued from" in " ".join(train(**{**again, "overwrite": False}).lines)
+
+
 def test_a_truncated_checkpoint_is_refused(arguments: Arguments, tmp_path: Path) -> None:
     given = arguments()
     train(**given)
@@ -192,6 +211,9 @@ def test_wrong_trainer_settings_are_said_before_work(arguments: Arguments, tmp_p
     for changes, words in (
         ({"max_epoch": 3}, "max_epoch: unknown key; did you mean 'max_epochs'"),
         ({"precision": "fp7"}, "fp7"),
+        ({"max_epochs": 0}, r"trainer\.max_epochs = 0: nothing would be trained; expected at least 1"),
+        ({"max_steps": 0}, r"trainer\.max_steps = 0: nothing would be trained"),
+        ({"limit_train_batches": 0.0}, r"trainer\.limit_train_batches = 0\.0: nothing would be trained"),
         *([] if torch.cuda.is_available() else [({"accelerator": "gpu"}, "no CUDA device here; use trainer=cpu")]),
     ):
         with pytest.raises(InputError, match=words):

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from data.errors import InputError
 from data.preprocessing import LogMel
 from data.sound import PLACES_PER_SECOND
-from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted
+from train.encoders.pooling import LAST, PoolBy, join_layers, wanted
 from train.encoders.sources import load_audio_backbone
+from train.settings import Pool
 
 QUIETEST_WHISPER = -1.5  # of its log-mel: (log10(1e-10) + 4) / 4
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from data.errors import InputError
 from train.encoders.image import pixel_statistics
-from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted
+from train.encoders.pooling import LAST, PoolBy, join_layers, wanted
 from train.encoders.sources import load_clip_backbone
+from train.settings import Pool
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import InputError
-from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted, without_unused
+from train.encoders.pooling import LAST, PoolBy, join_layers, wanted, without_unused
 from train.encoders.sources import Backbone, load_image_backbone
+from train.settings import Pool
 
 
 class ImageEncoder(nn.Module):

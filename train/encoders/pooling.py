@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 PoolBy = Literal["pooler", "mean", "cls"]
-Pool = Literal["auto", "pooler", "mean", "cls"]
 LAST = (-1,)
 
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from data.errors import InputError
 from data.preprocessing import LogMel
 
 PACKAGE_PREFIX = "package:"
+LONGEST_WAIT = 5.0  # seconds for the model hub to answer at all
+EXPECTED = (
+    "a Hugging Face name that is in the local cache or can be downloaded, a folder that save_pretrained wrote, or "
+    "package:NAME"
+)
 AST = "audio-spectrogram-transformer"
 # Packages that hold a bare state dict: the timm architecture it belongs to and the pixels it was trained on.
 # Their keys have other names than timm's, the tensors come in the same order.
@@ -197,9 +203,9 @@ def _load_timm_state_dict(package: str) -> Backbone:
 
 
 def _location(source: str) -> str:
-    """What `from_pretrained` takes."""
+    """What `from_pretrained` takes; for a name, where no hub answers, the folder in its local cache."""
     if not source.startswith(PACKAGE_PREFIX):
-        return source
+        return source if Path(source).is_dir() else _hub_location(source)
     folder = _package_folder(source.removeprefix(PACKAGE_PREFIX))
     found = sorted(path.parent for path in folder.rglob("config.json") if _holds_weights(path.parent))
     if len(found) != 1:
@@ -207,6 +213,40 @@ def _location(source: str) -> str:
             f"encoder source {source!r}: expected one Transformers model folder in the package, found {len(found)}"
         )
     return str(found[0])
+
+
+def _hub_location(name: str) -> str:
+    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub.utils import validate_repo_id  # noqa: PLC0415
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        kind = "is a file, expected a folder" if Path(name).is_file() else "no such folder"
+        raise InputError(f"encoder source {name!r}: {kind}; expected {EXPECTED}") from error
+    if not constants.is_offline_mode() and _answers(constants.ENDPOINT):
+        return name
+    try:
+        return str(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else f"{constants.ENDPOINT} does not answer"
+        raise InputError(
+            f"encoder source {name!r}: no such folder here, not in the cache of the model hub, and cannot be loaded "
+            f"from there, as {why}; expected {EXPECTED}"
+        ) from error
+
+
+@cache
+def _answers(endpoint: str) -> bool:
+    """Whether a model hub answers at all, asked once; the hub's library would try six times for each file."""
+    from huggingface_hub.utils import get_session  # noqa: PLC0415
+
+    try:
+        get_session().head(endpoint, timeout=LONGEST_WAIT)
+    except Exception:  # of whichever HTTP library the hub's uses
+        return False
+    return True
 
 
 def _holds_weights(folder: Path) -> bool:
@@ -239,10 +279,7 @@ def _pixel_statistics(location: str, model: Any) -> tuple[tuple[float, ...] | No
 
 def _cannot_load(source: str, what: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:300]
-    return (
-        f"encoder source {source!r}: {what} cannot be loaded ({reason}). Expected a Hugging Face name that is in "
-        "the local cache or can be downloaded, a folder that save_pretrained wrote, or package:NAME"
-    )
+    return f"encoder source {source!r}: {what} cannot be loaded ({reason}); expected {EXPECTED}"
 
 
 @contextmanager

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import InputError
-from train.encoders.pooling import LAST, Pool, PoolBy, join_layers, wanted, without_unused
+from train.encoders.pooling import LAST, PoolBy, join_layers, wanted, without_unused
 from train.encoders.sources import load_text_backbone
+from train.settings import Pool
 
 # These poolers read one place of a padded row: what an item's text gives would depend on its batch.
 NO_TEXT_POOLER = ("siglip_text_model", "siglip2_text_model")

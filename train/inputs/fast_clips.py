@@ -7,7 +7,7 @@ PyAV, on whose pixels thresholds hold.
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,8 @@ from data.clip_packets import Timeline, measure, opened_clip, read_header
 from data.errors import InputError
 from data.media import Frames, MediaError, load_frames, load_log_mel, opened_media
 from data.preprocessing import Preprocessing, check_size, reason_of
-from train.settings import ModelSettings
+from train.settings import ClipDecoder, ModelSettings
 
-ClipDecoder = Literal["pyav", "torchcodec", "nvdec"]
 DECODERS = "torchcodec.decoders"  # an extra
 
 LoadFrames = Callable[[Sequence[str], str, Preprocessing], Frames]

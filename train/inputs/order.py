@@ -9,7 +9,7 @@ Shapes: N items, P policies, C cells, M draws of a cell in an epoch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from torch.utils.data import Sampler
 
 from data.augment import Draw
 from data.errors import InputError
+from train.settings import SamplerName
 
-SamplerName = Literal["shuffled", "policy_balanced"]
 Indices = npt.NDArray[np.int64]
 Ahead = Callable[[Iterator[list[int]]], Iterator[list[int]]]
 CYCLES, ROUNDS = 0, 1  # streams of random numbers

@@ -13,8 +13,9 @@ from data.errors import InputError
 from data.files import sha256_of_json
 from data.shards.ahead import FetchAhead
 from data.shards.source import Shards, open_shards, place_items, shard_names, shard_numbers
-from train.inputs.order import AsGiven, Indices, Order, SamplerName, batch_bounds, order_of
+from train.inputs.order import AsGiven, Indices, Order, batch_bounds, order_of
 from train.inputs.parts import Part, Split
+from train.settings import SamplerName
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from data.loading import Batch
 from train.job.module import MONITORED, PolicyClassifier
 from train.job.preemption import StopSignals
 from train.job.processes import largest
+from train.job.replacing import forget
 from train.monitoring.metrics import PolicyMetrics
 
 
@@ -25,7 +26,7 @@ class KeepBestAndLast(Checkpoint):
     Unlike Lightning's ModelCheckpoint it keeps no paths in its state: two runs write the same bytes.
 
     Args:
-        folder: for both files.
+        folder: for both files; a run that this one replaces is deleted beside it when last.ckpt is there.
         signals: those that ask to stop.
         every_n_steps: optimiser steps; None for no such rule.
         every_n_minutes: likewise.
@@ -101,6 +102,8 @@ class KeepBestAndLast(Checkpoint):
 
     def _keep_last(self, trainer: lightning.Trainer) -> None:
         trainer.save_checkpoint(self.folder / "last.ckpt")
+        if trainer.is_global_zero:
+            forget(self.folder.parent)
         self._kept_step, self._kept_at = trainer.global_step, time.monotonic()
 
     def on_save_checkpoint(
@@ -141,3 +144,8 @@ class KeepBestAndLast(Checkpoint):
 def is_rehearsal(trainer: lightning.Trainer) -> bool:
     """Whether a run was asked for that keeps nothing (`fast_dev_run`)."""
     return bool(getattr(trainer, "fast_dev_run", False))
+
+
+def writes_files(trainer: lightning.Trainer) -> bool:
+    """Whether this process writes the run's files: the first one of a run that keeps something."""
+    return bool(trainer.is_global_zero) and not is_rehearsal(trainer)

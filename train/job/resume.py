@@ -1,6 +1,6 @@
 """Whether a run starts afresh, goes on from where it was killed, or is refused because its folder is taken."""
 
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from data.errors import InputError
 from data.files import existing_file
 from train.job.checkpoint import read_checkpoint, record_of
+from train.job.replacing import settle
 from train.monitoring.loggers import LOGS, WANDB_RUN_ID
 
 CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
@@ -18,7 +19,9 @@ CHECKPOINTS, METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT = (
     "quarantine.json",
     "throughput.json",
 )
-WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT, WANDB_RUN_ID)
+LAST = f"{CHECKPOINTS}/last.ckpt"
+# What a run writes.
+WRITTEN = (METRICS, CONFIG, TOKENIZER, QUARANTINE, THROUGHPUT, WANDB_RUN_ID, CHECKPOINTS, LOGS)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
         out: the run's folder.
         fingerprint: of the run that is to start, `RunRecord.fingerprint`.
         ckpt_path: "auto" continues an unfinished run in `out`; None never does; else the checkpoint to go on from.
-        overwrite: delete what an earlier run left in `out`.
+        overwrite: what an earlier run left in `out` is to be replaced, by `train.job.replacing`.
 
     Returns:
         None to start afresh.
@@ -56,17 +59,15 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
     Raises:
         InputError: `out` holds a finished run or one of another configuration or data, or the checkpoint does.
     """
-    last = out / CHECKPOINTS / "last.ckpt"
-    if overwrite:
-        if ckpt_path not in (None, "auto") and Path(str(ckpt_path)).resolve().is_relative_to(out.resolve()):
-            raise InputError(f"ckpt_path={ckpt_path}: overwrite=true would delete it; copy it elsewhere first")
-        _clear(out)
-    if (out / METRICS).exists():
-        raise InputError(f"{out}: holds a finished run; choose another out=, or overwrite=true")
-    if ckpt_path is None and last.exists():
-        raise InputError(f"{out}: holds an unfinished run; continue it with ckpt_path=auto, or overwrite=true")
+    last = out / LAST
     given = None if ckpt_path in (None, "auto") else existing_file(str(ckpt_path))
-    start = given or (last if last.exists() else None)
+    if overwrite and given is not None and given.resolve().is_relative_to(out.resolve()):
+        raise InputError(f"ckpt_path={ckpt_path}: overwrite=true would delete it; copy it elsewhere first")
+    if not overwrite and (out / METRICS).exists():
+        raise InputError(f"{out}: holds a finished run; choose another out=, or overwrite=true")
+    if not overwrite and ckpt_path is None and last.exists():
+        raise InputError(f"{out}: holds an unfinished run; continue it with ckpt_path=auto, or overwrite=true")
+    start = given or (last if last.exists() and not overwrite else None)
     if start is None:
         return None
     content = read_checkpoint(start)
@@ -78,17 +79,19 @@ def starting_point(out: Path, *, fingerprint: str, ckpt_path: str | None, overwr
     return Start(start, _place(content), frozenset(content["state_dict"]))
 
 
+def settled(starting: Callable[[], Start | None], out: Path) -> Callable[[], Start | None]:
+    """`starting`, once a replacement that was killed halfway has come to an end; for one process alone."""
+
+    def begin() -> Start | None:
+        settle(out, WRITTEN, out / LAST)
+        return starting()
+
+    return begin
+
+
 def _place(content: dict[str, Any]) -> tuple[int, int]:
     """Epoch and batch that come next, by the progress that Lightning keeps in a checkpoint."""
     progress = content["loops"]["fit_loop"]
     epochs, batches = progress["epoch_progress"]["current"], progress["epoch_loop.batch_progress"]["current"]
     ended = epochs["processed"] == epochs["started"]
     return epochs["processed"], 0 if ended else batches["processed"]
-
-
-def _clear(out: Path) -> None:
-    """Delete what a run writes and nothing else."""
-    for name in WRITTEN:
-        (out / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, LOGS):
-        shutil.rmtree(out / name, ignore_errors=True)

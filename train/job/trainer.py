@@ -39,10 +39,14 @@ def build_trainer(
         out: the run's folder.
 
     Raises:
-        InputError: a flag is unknown or wrong, or the accelerator is not there.
+        InputError: a flag is unknown or wrong, would have nothing trained, or the accelerator is not there.
     """
     if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
         raise InputError(f"trainer.accelerator = {trainer['accelerator']!r}: no CUDA device here; use trainer=cpu")
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        value = trainer.get(name)
+        if value == 0 and not isinstance(value, bool) and not trainer.get("fast_dev_run"):
+            raise InputError(f"trainer.{name} = {value}: nothing would be trained; expected at least 1")
     if trainer.get("precision") in ("16-mixed", "16", 16) and trainer.get("gradient_clip_val"):
         raise InputError(
             "trainer.precision = '16-mixed': its optimiser unscales gradients after they would be clipped; "

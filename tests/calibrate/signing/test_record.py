@@ -64,7 +64,7 @@ def test_an_edited_line_is_found(desk) -> None:
     desk.sign("Ada Lovelace")
     desk.sign("Grace Hopper")
     desk.signatures.write_text(desk.signatures.read_text().replace("Ada Lovelace", "Eva Lovelace"))
-    with pytest.raises(InputError, match=r"row 2, previous.*edited, added or taken out"):
+    with pytest.raises(InputError, match=r"line 2, previous.*edited, added or taken out"):
         desk.sign("Emmy Noether")
 
 
@@ -79,7 +79,7 @@ def test_a_last_line_that_was_edited_or_taken_out_is_found_by_the_signed_folder(
 
 def test_a_line_that_is_no_signature(desk) -> None:
     desk.signatures.write_text('{"schema": "setpoint/look/v1"}\n')
-    with pytest.raises(InputError, match=r"row 1.*not a signature"):
+    with pytest.raises(InputError, match=r"line 1.*not a signature"):
         desk.sign()
 
 

@@ -1,6 +1,6 @@
 """The layers that int8 hurts most are found, one at a time, and stay in fp32 until little is hurt."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -100,6 +100,23 @@ def test_layers_that_are_bad_only_together_cost_one_of_them() -> None:
     assert moved == change(taken)
     assert fitting(order, change, 0.005) == ([], 0.0)
     assert fitting(order[:1], change, 0.5)[0] == order[:1]
+
+
+def test_the_search_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each layer counts once, when it is taken or left for good, and the bar ends."""
+    order = [Layer(name, (name,)) for name in "abcdefgh"]
+    said: list[str] = []
+
+    def tracked(items: Sequence[Layer], what: str, total: int) -> Iterator[Layer]:
+        said.append(f"{what}: {total}")
+        for item in items:
+            said.append(item.name)
+            yield item
+        said.append("end")
+
+    monkeypatch.setattr("export.precision.sensitivity.tracked", tracked)
+    fitting(order, lambda some: 1.0 if any(layer.name in "cg" for layer in some) else 0.0, 0.5)
+    assert said == ["layers that fit together: 8", *"abcdefgh", "end"]
 
 
 def test_a_model_that_no_layer_may_be_quantised_of_is_refused(graph: onnx.ModelProto) -> None:

@@ -1,14 +1,20 @@
 """What a release says of itself: bill of materials by CycloneDX's schema, model card, licences of its encoders."""
 
 import json
+import math
+import re
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from data.files import read_json, write_json
+from data.text import compose_text
+from export.graph.decision_head import load_onnx, read_decision
 
 ENCODER = {
     "source": "google/siglip2",
@@ -93,6 +99,38 @@ def test_the_card_states_licences_metrics_and_thin_slices(described: Path, relea
     plain = (release / "MODEL_CARD.md").read_text()
     assert yaml.safe_load(plain.split("---")[1])["license"] == "unknown"
     assert "how precision differs between groups is not known" in plain
+
+
+def test_the_card_says_how_texts_are_joined_and_whose_each_column_is(release: Path) -> None:
+    """Held against the code that joins them, which predict.py carries, and against the graph's own decisions."""
+    card = (release / "MODEL_CARD.md").read_text()
+    example = re.search(r"### Texts\n.*?\n((?:    [^\n]*\n)+)", card, flags=re.DOTALL)
+    assert example is not None
+    said = textwrap.dedent(example[1]).strip()
+    for texts in (("a caption", "seen", "heard"), (" spaced ", None, "heard"), (None, "  ", None), ("x", "y", None)):
+        lines = said.splitlines()
+        expected = [
+            line.replace(name, text.strip())
+            for line, name, text in zip(lines, ("CAPTION", "OCR_TEXT", "ASR_TEXT"), texts, strict=True)
+            if text and text.strip()
+        ]
+        assert compose_text(*texts) == "\n".join(expected)
+
+    [policies] = re.findall(r"Of `logits` and `probabilities`: (.*?)\.", card)
+    columns = {name: int(column) for column, name in (each.split() for each in policies.split(", "))}
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (\w+) \| (.*) \|$", card, flags=re.MULTILINE)
+    assert rows == [
+        ("0", "fire", "auto_remove", ""),
+        ("1", "fire", "review", "night\\|shift"),
+        ("2", "scam", "restrict", ""),
+    ]
+    served = {each["policy_id"]: each for each in read_json(release / "policies.json")["policies"]}
+    logits = np.random.default_rng(0).normal(0, 3, (200, 2)).astype(np.float32)
+    _, flags = read_decision(load_onnx(release / "onnx/fp32/model.onnx")).apply(logits)
+    for column, policy_id, action, _ in rows:
+        [band] = [each for each in served[policy_id]["bands"] if each["action"] == action]
+        threshold = np.float32(math.inf if band["threshold"] is None else band["threshold"])
+        assert (flags[:, int(column)] == (logits[:, columns[policy_id]] >= threshold)).all()
 
 
 def test_licence_texts_are_carried_along(described: Path, release: Path) -> None:

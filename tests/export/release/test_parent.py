@@ -83,7 +83,7 @@ def test_nothing_follows_a_parent_that_does_not_verify(parts, parent: Path) -> N
 
 def test_a_trust_root_holds_for_the_parent_too(parts, parent: Path, tmp_path: Path) -> None:
     key = make_key(tmp_path, "ours")
-    with pytest.raises(InputError, match="nothing can follow it: not signed"):
+    with pytest.raises(InputError, match="nothing can follow it: the files have no signature"):
         parts.seal(parent=parent, trust=key.public)
 
 

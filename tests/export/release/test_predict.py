@@ -128,6 +128,7 @@ def test_wrong_input_ends_with_a_sentence_and_code_2(release: Path, media: Path,
     (tmp_path / "text.mp4").write_text("no clip")
     (tmp_path / "bad.jsonl").write_text('{"media": "a.png"}\n')
     (tmp_path / "worse.jsonl").write_text("{\n")
+    (tmp_path / "empty.jsonl").write_text("\n")
     cases = [
         ([tmp_path / "absent.png"], "absent.png: no such file"),
         ([tmp_path / "text.mp4"], "text.mp4: not a readable clip"),
@@ -138,6 +139,7 @@ def test_wrong_input_ends_with_a_sentence_and_code_2(release: Path, media: Path,
         (["--items", tmp_path / "absent.jsonl"], "absent.jsonl: No such file"),
         (["--items", tmp_path / "bad.jsonl"], "line 1, media: expected a list of paths"),
         (["--items", tmp_path / "worse.jsonl"], "line 1: not a JSON object"),
+        (["--items", tmp_path / "empty.jsonl"], "empty.jsonl: holds no item; expected one JSON object a line"),
     ]
     for arguments, message in cases:
         given = [str(argument) for argument in arguments]

@@ -47,18 +47,20 @@ def refusal(release: Path, trust: Path) -> str:
 
 
 def test_verification_says_who_signed(release: Path, signed: Path, keys) -> None:
-    assert "not signed" in verified(release).lines
+    assert [line for line in verified(release).lines if line.startswith("files:")] == [
+        "files: no signature (`setpoint sign_release` adds one, and so does sign_key= of seal)"
+    ]
     fingerprint, trust = keys["ours"].fingerprint, keys["ours"].public
-    assert f"signed by key {fingerprint}, not checked against a trust root" in verified(signed).lines
+    assert f"files: signed by key {fingerprint}, not checked against a trust root" in verified(signed).lines
     checked = verified(signed, trust=trust)
     assert checked.ok
-    assert f"signed by key {fingerprint}, named in {trust}" in checked.lines
+    assert f"files: signed by key {fingerprint}, named in {trust}" in checked.lines
     moved = signed.rename(signed.parent / "current")
     assert verified(moved, trust=trust.parent).ok, "one of two keys in a folder, and under another name"
 
 
 def test_unsigned_and_foreign_releases_are_refused_under_a_trust_root(release: Path, signed: Path, keys) -> None:
-    assert refusal(release, keys["ours"].public).startswith("not signed, and only what")
+    assert refusal(release, keys["ours"].public).startswith("the files have no signature, and only what")
     assert "not named in" in refusal(signed, keys["theirs"].public)
     forged = json.loads((signed / "model.sig").read_text())
     forged["verificationMaterial"]["publicKey"]["hint"] = keys["theirs"].fingerprint
@@ -186,7 +188,7 @@ def test_sealing_signs_and_does_so_once(parts, keys) -> None:
     assert "it is signed now" in parts.seal(sign_key=ours).title
     shutil.rmtree(folder)
     summary = parts.seal(sign_key=ours)
-    assert f"signed by key {keys['ours'].fingerprint}" in summary.lines
+    assert f"files: signed by key {keys['ours'].fingerprint}" in summary.lines
     before = (folder / "model.sig").read_bytes()
     assert (
         json.loads(base64.b64decode(json.loads(before)["dsseEnvelope"]["payload"]))["subject"][0]["name"]

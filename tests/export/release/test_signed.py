@@ -97,6 +97,7 @@ def test_who_signed_stands_in_the_release(project: Project) -> None:
     said = verified(folder)
     assert said.ok, said.lines
     assert "operating points signed by Ada Lovelace, Grace Hopper" in said.lines
+    assert any(line.startswith("files: no signature (") for line in said.lines)  # which is another thing
     assert "Grace Hopper" in (folder / "reports/decisions/index.html").read_text()
     assert not list(folder.rglob("made_from.json"))
     assert not list(folder.rglob("signatures.jsonl"))
