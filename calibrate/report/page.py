@@ -47,6 +47,7 @@ SCRIPTS = (
     "evidence",
     "signed",
     "choice",
+    "came",
     "served",
     "before",
     "policy",

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from calibrate.report.text import all_shown
 from calibrate.review.body import Refusal, signing_of, text_of
 from calibrate.review.desk import Desk
 from calibrate.review.gate import Gate, Key, refused
@@ -70,16 +71,14 @@ async def sign(request: Request) -> Response:
     choice, waivers = signing_of(await text_of(request, "application/json"))
     async with request.app.state.one_at_a_time:
         result = await asyncio.to_thread(_desk(request).sign, choice, waivers)
-    return answer(
-        {
-            "signed": result.title.removeprefix("sign: "),
-            "lines": result.lines,
-            "complete": result.complete,
-            "missing": result.missing,
-            "by": result.by,
-            "out": str(result.out),
-        }
-    )
+        signed = await asyncio.to_thread(_desk(request).signed)
+    content = {
+        "signer": result.signer,
+        "is_new": result.is_new,
+        "others": result.others,
+        "signed": signed and signed.model_dump(mode="json"),
+    }
+    return answer(all_shown(content))
 
 
 def answer(content: dict[str, Any], status: int = 200) -> Response:

@@ -17,6 +17,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const pace = REVIEWING.has(band.record.action) && policy.traffic ? reviewPace(() => update()) : null;
   const order = element("div", { class: "order" });
   const printed = element("table", { class: "list" });
+  const signatures = signedNote(policyPlace, bandPlace);
   let speaking = 0;
   let ordered = null;
   const node = element(
@@ -25,7 +26,7 @@ function policyView(policyPlace, bandPlace, numbers) {
     tabs.node,
     element(
       "div", { class: "panel", id: "panel", role: "tabpanel", "aria-labelledby": `tab-${bandPlace}` },
-      element("div", { class: "words" }, state, sentence, moved, signedBy(band), spoken),
+      element("div", { class: "words" }, state, sentence, moved, signatures.node, spoken),
       element(
         "div", { class: "board" },
         element("div", { class: "drawings" }, drawing?.node ?? element("p", { class: "soft" }, words("curve.none")), drawing ? legend(policy, band, bandPlace) : null, handle?.node, handle ? scoreLegend(policy) : null),
@@ -51,7 +52,8 @@ function policyView(policyPlace, bandPlace, numbers) {
     const figures = figuresAt(policyPlace, bandPlace, numbers);
     const where = standing(band, CHOSEN[policyPlace][bandPlace], policy.traffic ? (figures?.volume ?? null) : undefined);
     node.dataset.standing = where;
-    state.replaceChildren(standingBadge(where));
+    state.replaceChildren(...[standingBadge(where), signedBadge(policyPlace, bandPlace)].filter(Boolean));
+    signatures.update();
     say(sentence, verdict(policy, band, where, figures));
     say(moved, isMoved(policyPlace, bandPlace) ? words(`moved.${where}`) : "");
     list.update(figures);
