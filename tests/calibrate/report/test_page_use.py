@@ -1,5 +1,6 @@
 """What a policy lead does: reads the verdict, moves, explores, compares slices, chooses, and gets a file to sign."""
 
+import re
 from collections.abc import Iterator
 
 import polars as pl
@@ -33,7 +34,9 @@ def cut_now(page: Page) -> int:
 
 def test_overview_tells_what_is_certified_and_leads_to_each_band(page: Page) -> None:
     expect(page.locator("h1")).to_have_text("2 of 3 bands are certified")
-    expect(page.locator(".lead")).to_contain_text("1 more band is set by posts a day alone")
+    expect(page.locator(".lead")).to_contain_text(
+        "bands with a promise of precision or recall; 1 more band is set by posts"
+    )
     rows = page.locator(".glance tbody tr")
     assert rows.count() == 4
     assert [rows.nth(row).locator(".badge").inner_text() for row in range(4)] == [
@@ -104,8 +107,64 @@ def test_a_typed_threshold_is_kept_where_it_can_be_and_else_told(page: Page) -> 
     assert page.input_value(FIELD) == "2.5"
     move(page, 1e30)
     assert float(page.input_value(FIELD)) < 20
+    expect(page.locator(".snapped")).to_have_text(
+        re.compile("^1e\\+30 is beyond the thresholds of this page, -.*; shown is")
+    )
+    page.focus(FIELD)
+    page.keyboard.press("Control+a")
+    page.keyboard.type("e")  # no number yet
+    page.keyboard.press("Tab")
+    expect(page.locator(".snapped")).to_contain_text("That is no number; shown is")
     page.press(FIELD, "ArrowDown")
     assert cut_now(page) == 1
+
+
+def test_each_figure_says_over_which_posts_it_is(page: Page) -> None:
+    """Shares are over all posts from the threshold on, numbers of posts over the band's own part."""
+    go(page, "#/fire/1")
+    expect(page.locator(".figure.precision .note")).to_have_text(
+        re.compile("; of all posts with scores from 2.12 on$")
+    )
+    go(page, "#/fire/2")
+    expect(page.locator(".figure.precision .note")).to_contain_text("those that the bands before take included")
+    expect(page.locator(".figure.recall .note")).to_contain_text("also by the bands before")
+    expect(page.locator(".figure.needless .note")).to_contain_text("of this band’s own part")
+    expect(page.locator(".figure.posts .note")).to_contain_text("this band’s own part")
+    expect(page.locator(".figure.labels .note")).to_have_text(re.compile("flagged, from 0.[0-9]+ on$"))
+    expect(page.locator(".verdict")).to_contain_text("With the bands before it, it would catch")
+    expect(page.locator("section.slices > .soft").last).to_contain_text(
+        "posts a day are those of the band’s own part"
+    )
+    go(page, "#/")
+    heads = page.locator(".glance thead th")
+    expect(heads.filter(has_text="Precision")).to_have_text("Precision seenfrom the threshold up")
+    expect(heads.filter(has_text="Posts a day")).to_have_text("Posts a dayin its own part")
+
+
+def test_drawings_have_titles_on_their_axes(page: Page) -> None:
+    go(page, "#/fire/1")
+    expect(page.locator(".plot text.axis").first).to_have_text("↑ share of flagged posts that violate (precision)")
+    expect(page.locator(".axis-title")).to_have_text("score that the model gives a post →")
+    assert "axis of scores" in page.locator(".slider").get_attribute("aria-label")
+    assert "precision upwards" in page.locator(".curve").get_attribute("aria-label")
+
+
+def test_targets_are_written_in_one_way(page: Page) -> None:
+    go(page, "#/scam/1")
+    expect(page.locator(".evidence")).to_contain_text("too many to show a precision of 85\u00a0%")
+    assert "0.85" not in page.locator(".evidence").inner_text()
+
+
+def test_the_dialog_repeats_that_a_band_sees_no_post_of_its_own(page: Page) -> None:
+    go(page, "#/fire/2")
+    move(page, 3.0)
+    told = "so \u2068review"
+    expect(page.locator(".order .caution").first).to_contain_text(told)
+    page.locator(".choose").click()
+    order = page.locator("dialog .order")
+    expect(order).to_contain_text(told)
+    page.locator("#choice-1").uncheck()
+    expect(order).to_be_empty()
 
 
 def test_the_curve_takes_a_pointer(page: Page) -> None:

@@ -226,7 +226,7 @@ def test_what_was_signed_is_told_in_plain_words_and_shown_afterwards(browser, st
         assert page.evaluate("setpoint.CHOSEN[0][0]") == moved
         page.locator("nav a").first.click()
         expect(row.locator(".badge")).to_have_text(["Certified", "1 signature missing"])
-        expect(row.locator("[data-label='Precision seen']")).to_contain_text("%")
+        expect(row.locator("[data-label^='Precision seen']")).to_contain_text("%")
         assert findings(page) == []
 
 

@@ -58,6 +58,7 @@ async function openChoice(policyPlace) {
   const name = element("input", { id: "choice-by", type: "text", maxlength: 120, autocomplete: "name" });
   const rationale = element("textarea", { id: "choice-rationale", rows: 3, maxlength: 4000 });
   const problem = element("p", { class: "problem", role: "alert" });
+  const order = element("div", { class: "order", role: "status" });
   const served = DELIVERY.serve?.(boxes, () => choiceText(kept(), name.value.trim(), rationale.value.trim()), { name, rationale, problem, finish });
   let isFinished = false;
   const form = element(
@@ -65,6 +66,7 @@ async function openChoice(policyPlace) {
     element("h2", { id: "choice-title" }, words("choice.title")),
     element("p", { class: "soft" }, words(DELIVERY.about)),
     entries.length ? element("ul", { class: "entries" }, boxes.map((box) => box.node)) : element("p", {}, words("choice.nothing")),
+    order,
     served?.others,
     element("label", { for: "choice-by" }, words("choice.by")), name,
     element("label", { for: "choice-rationale" }, words("choice.rationale")), rationale,
@@ -74,11 +76,25 @@ async function openChoice(policyPlace) {
   );
   const dialog = element("dialog", { class: "choice", "aria-labelledby": "choice-title" }, form);
   dialog.addEventListener("close", () => dialog.remove());
+  boxes.forEach(({ input }) => input.addEventListener("change", sayOrder));
+  sayOrder();
   document.body.append(dialog);
   dialog.showModal();
 
   function kept() {
     return boxes.filter((box) => box.input.checked).map((box) => box.entry);
+  }
+
+  // Where the bands of a policy would stand, with what is ticked: those that are not stay as calibrated.
+  function sayOrder() {
+    const said = PAGE.policies.flatMap((policy, place) => {
+      const wanted = policy.bands.map((band, bandPlace) => {
+        const entry = kept().find((each) => each.policyPlace === place && each.bandPlace === bandPlace);
+        return entry ? entry.threshold : band.record.threshold;
+      });
+      return bandOrder(place, wanted).map((sentence) => words("choice.order", { policy: isolated(policy.name), sentence }));
+    });
+    order.replaceChildren(...said.map(caution));
   }
 
   // Nothing is left to do but to read what came of it; `after` runs when that is closed.

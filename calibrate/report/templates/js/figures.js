@@ -23,14 +23,14 @@ function figureList(policy, band) {
   const isReview = REVIEWING.has(record.action);
   const unit = policy.traffic ? "day" : "sample";
   const rows = [
-    ["precision", (f) => shown(f.precision, percent), (f) => f.lower === null ? "" : words("figure.lower", { bound: percent(f.lower) })],
-    ["recall", (f) => shown(f.recall, percent), (f) => f.interval === null ? "" : words("figure.interval", { low: percent(f.interval[0]), high: percent(f.interval[1]) })],
+    ["precision", (f) => shown(f.precision, percent), (f) => f.lower === null ? "" : over(f, "over", words("figure.lower", { bound: percent(f.lower) }))],
+    ["recall", (f) => shown(f.recall, percent), (f) => f.interval === null ? "" : over(f, "caught", words("figure.interval", { low: percent(f.interval[0]), high: percent(f.interval[1]) }))],
     [`posts.${unit}`, (f) => (f.volume ? shownVolume(f.volume) : shown(f.posts, estimate)), (f) => ownPart(f)],
-    [`${isReview ? "needless" : "wrongful"}.${unit}`, (f) => shown(f.wrongful, estimate), () => words("figure.estimated")],
+    [`${isReview ? "needless" : "wrongful"}.${unit}`, (f) => shown(f.wrongful, estimate), (f) => words(f.taken === null ? "figure.estimated" : "figure.estimated_own")],
     [`left.${unit}`, (f) => shown(f.left, estimate), () => words(policy.floor === null ? "figure.left" : "figure.left_above")],
     isReview && policy.traffic ? ["hours", (f) => estimate(reviewHours(f.posts)), (f) => ofCapacity(record, f)] : null,
     ["ribbon", (f) => shown(f.ribbon, percent), () => words(band.has_ribbon ? "figure.holds" : "figure.no_ribbon")],
-    ["labels", (f) => whole(f.labelled), (f) => words("figure.flagged", { n: f.flagged, all: whole(policy.n_labelled + policy.n_unknown) })],
+    ["labels", (f) => whole(f.labelled), (f) => words("figure.flagged", { n: f.flagged, all: whole(policy.n_labelled + policy.n_unknown), threshold: shownThreshold(f.threshold) })],
   ].filter(Boolean);
   const cells = rows.map(([name, value, note]) => {
     const parts = { value: element("dd", { class: "value", "data-figure": name.split(".")[0] }), note: element("dd", { class: "note" }) };
@@ -49,6 +49,11 @@ function figureList(policy, band) {
       }
     },
   };
+
+  // Which posts a share is of: all from the threshold on, however many of them the bands before take.
+  function over(f, name, interval) {
+    return words("figure.note", { interval, over: words(f.taken === null ? `figure.${name}` : `figure.${name}_taken`, { threshold: shownThreshold(f.threshold) }) });
+  }
 
   function ownPart(f) {
     if (f.taken === null) return words("figure.from", { threshold: shownThreshold(f.threshold) });

@@ -30,6 +30,7 @@ function overview() {
         body,
       ),
     ),
+    element("p", { class: "soft" }, words("overview.figures")),
     guide(),
     section("shared", words("evidence.shared"), sharedEvidence(), element("p", { class: "soft" }, words("overview.files"))),
   );
@@ -37,7 +38,19 @@ function overview() {
 
 function overviewHeads(withTraffic) {
   const names = ["band", "verdict", "threshold", "promise", "precision", "recall", ...(withTraffic ? ["volume"] : []), ...(PAGE.evidence.production ? ["production"] : [])];
-  return names.map((name) => element("th", { scope: "col", class: name === "production" ? "number against" : ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
+  return names.map((name) => element("th", { scope: "col", class: name === "production" ? "number against" : ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, overviewHead(name)));
+}
+
+// Of a figure its head says over which posts it is.
+const NOTED = new Set(["precision", "recall", "volume"]);
+
+function overviewLabel(name) {
+  const figure = words(`overview.${name}`);
+  return NOTED.has(name) ? words("overview.noted", { figure, over: words(`overview.note.${name}`) }) : figure;
+}
+
+function overviewHead(name) {
+  return NOTED.has(name) ? [words(`overview.${name}`), element("span", { class: "over" }, words(`overview.note.${name}`))] : words(`overview.${name}`);
 }
 
 function bandRow({ policy, policyPlace, band, bandPlace }) {
@@ -49,7 +62,7 @@ function bandRow({ policy, policyPlace, band, bandPlace }) {
   const told = !moved ? { ...record, daily_volume: band.daily_volume } : isSigned ? signedOf(policyPlace, bandPlace) : null;
   const where = told && standing(band, threshold, policy.traffic ? told.daily_volume : undefined);
   const verdict = [told ? standingBadge(where) : badge("warn", words("overview.moved")), " ", signedBadge(policyPlace, bandPlace), told && !moved ? afterVerdict(band, where) : null, signedAside(policyPlace, bandPlace)];
-  const cell = (name, text, kind = "number") => element("td", { class: kind, "data-label": words(`overview.${name}`) }, text);
+  const cell = (name, text, kind = "number") => element("td", { class: kind, "data-label": overviewLabel(name) }, text);
   return element(
     "tr", {},
     element("th", { scope: "row" }, element("a", { href: `#/${policy.policy_id}/${bandPlace + 1}` }, foreign(policy.name, { class: "policy-name" }), " ", foreign(band.title, { class: "band-name" }))),

@@ -163,16 +163,16 @@ function bandsInPrint(policyPlace, numbers) {
     const cells = [standingBadge(where), figures ? shownThreshold(figures.threshold) : "–", claim(band.record), shown(figures?.precision, percent), shown(figures?.recall, percent), figures?.volume ? shownVolume(figures.volume) : "–"];
     return element("tr", {}, element("th", {}, foreign(band.title)), cells.map((cell, i) => element("td", { class: [1, 3, 4, 5].includes(i) ? "number" : "" }, cell)));
   });
-  return [element("thead", {}, element("tr", {}, heads.map((name, i) => element("th", { class: [2, 4, 5, 6].includes(i) ? "number" : "" }, words(`overview.${name}`))))), element("tbody", {}, rows)];
+  return [element("thead", {}, element("tr", {}, heads.map((name, i) => element("th", { class: [2, 4, 5, 6].includes(i) ? "number" : "" }, overviewHead(name))))), element("tbody", {}, rows)];
 }
 
 // Sentences: a band that starts where those before it have taken every post never sees one of its own.
-function bandOrder(policyPlace) {
+function bandOrder(policyPlace, thresholds = CHOSEN[policyPlace]) {
   const policy = PAGE.policies[policyPlace];
   const said = [];
   let below = null;
   policy.bands.forEach((band, place) => {
-    const threshold = CHOSEN[policyPlace][place];
+    const threshold = thresholds[place];
     if (threshold === null) return;
     if (below !== null && threshold >= below.threshold) {
       said.push(words("caution.order", { band: isolated(band.title), before: isolated(below.title), threshold: shownThreshold(threshold) }));
