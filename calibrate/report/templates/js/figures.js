@@ -23,18 +23,18 @@ function figureList(policy, band) {
   const isReview = REVIEWING.has(record.action);
   const unit = policy.traffic ? "day" : "sample";
   const rows = [
-    ["precision", (f) => shown(f.precision, percent), (f) => f.lower === null ? "" : over(f, "over", words("figure.lower", { bound: percent(f.lower) }))],
-    ["recall", (f) => shown(f.recall, percent), (f) => f.interval === null ? "" : over(f, "caught", words("figure.interval", { low: percent(f.interval[0]), high: percent(f.interval[1]) }))],
+    ["precision", (f) => shown(f.precision, percent), (f) => f.lower === null ? "" : words("figure.lower", { bound: percent(f.lower) }), (f) => over(f, "all")],
+    ["recall", (f) => shown(f.recall, percent), (f) => f.interval === null ? "" : words("figure.interval", { low: percent(f.interval[0]), high: percent(f.interval[1]) }), (f) => over(f, "caught")],
     [`posts.${unit}`, (f) => (f.volume ? shownVolume(f.volume) : shown(f.posts, estimate)), (f) => ownPart(f)],
-    [`${isReview ? "needless" : "wrongful"}.${unit}`, (f) => shown(f.wrongful, estimate), (f) => words(f.taken === null ? "figure.estimated" : "figure.estimated_own")],
+    [`${isReview ? "needless" : "wrongful"}.${unit}`, (f) => shown(f.wrongful, estimate), () => words("figure.estimated"), (f) => (f.taken === null ? "" : words("over.own"))],
     [`left.${unit}`, (f) => shown(f.left, estimate), () => words(policy.floor === null ? "figure.left" : "figure.left_above")],
     isReview && policy.traffic ? ["hours", (f) => estimate(reviewHours(f.posts)), (f) => ofCapacity(record, f)] : null,
     ["ribbon", (f) => shown(f.ribbon, percent), () => words(band.has_ribbon ? "figure.holds" : "figure.no_ribbon")],
-    ["labels", (f) => whole(f.labelled), (f) => words("figure.flagged", { n: f.flagged, all: whole(policy.n_labelled + policy.n_unknown), threshold: shownThreshold(f.threshold) })],
+    ["labels", (f) => whole(f.labelled), (f) => words("figure.flagged", { n: f.flagged, all: whole(policy.n_labelled + policy.n_unknown) }), (f) => over(f, "all")],
   ].filter(Boolean);
-  const cells = rows.map(([name, value, note]) => {
-    const parts = { value: element("dd", { class: "value", "data-figure": name.split(".")[0] }), note: element("dd", { class: "note" }) };
-    return { ...parts, node: element("div", { class: `figure ${name.split(".")[0]}` }, element("dt", {}, words(`figure.${name}`)), parts.value, parts.note), show: value, explain: note };
+  const cells = rows.map(([name, value, note, posts]) => {
+    const parts = { value: element("dd", { class: "value", "data-figure": name.split(".")[0] }), note: element("dd", { class: "note" }), over: element("dd", { class: "over" }) };
+    return { ...parts, node: element("div", { class: `figure ${name.split(".")[0]}` }, element("dt", {}, words(`figure.${name}`)), parts.value, parts.over, parts.note), show: value, explain: note, posts };
   });
   const list = element("dl", { class: "figures" }, cells.map((cell) => cell.node));
   const lack = record.certified_range !== null || record.threshold !== null ? null : lacking(record);
@@ -46,13 +46,14 @@ function figureList(policy, band) {
       for (const cell of cells) {
         say(cell.value, figures ? cell.show(figures) : "–");
         say(cell.note, figures ? cell.explain(figures) : "");
+        say(cell.over, figures && cell.posts ? cell.posts(figures) : "");
       }
     },
   };
 
   // Which posts a share is of: all from the threshold on, however many of them the bands before take.
-  function over(f, name, interval) {
-    return words("figure.note", { interval, over: words(f.taken === null ? `figure.${name}` : `figure.${name}_taken`, { threshold: shownThreshold(f.threshold) }) });
+  function over(f, name) {
+    return words(f.taken === null ? `over.${name}` : `over.${name}_taken`, { threshold: shownThreshold(f.threshold) });
   }
 
   function ownPart(f) {
