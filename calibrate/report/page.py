@@ -30,6 +30,7 @@ SCRIPTS = (
     "reading",
     "consequences",
     "verdict",
+    "lacking",
     "figures",
     "curve",
     "scores",

@@ -188,7 +188,15 @@ def test_capacity_is_held_against_the_traffic(page: Page) -> None:
 def test_what_is_not_attainable_can_be_explored_without_a_guarantee(page: Page) -> None:
     go(page, "#/scam/1")
     expect(page.locator(".figures:not([hidden])")).to_contain_text("Known labels now")
+    helped = page.locator(".lacking li")
+    expect(helped.nth(0)).to_contain_text("of 85\u00a0% takes at least 19 labelled posts above the threshold")
+    expect(helped.nth(1)).to_contain_text("no threshold with 10 labels or more above it does better")
+    expect(helped.nth(2)).to_contain_text("A model that tells these posts apart better may")
+    for pointing in (".slider", ".reach"):
+        expect(page.locator(pointing)).to_be_hidden()
     page.locator(".off").click()
+    expect(page.locator(".lacking")).to_be_hidden()
+    expect(page.locator(".slider")).to_be_visible()
     expect(page.locator(".state")).to_have_text("No guarantee")
     expect(page.locator(".moved")).to_contain_text("without a certificate")
     expect(page.locator("[data-figure=precision]")).to_contain_text("%")
@@ -282,12 +290,17 @@ def test_a_choice_warns_of_what_is_not_certified_and_keeps_what_was_moved_elsewh
 
 def test_evidence_says_what_the_files_say(page: Page, made: PageCalibration) -> None:
     points = load_operating_points(made.out)
+    expect(page.locator(".shared code").first).to_be_hidden()
+    assert "digest" not in page.locator(".shared .facts").first.inner_text()
+    page.locator(".shared .digests summary").click()
     text = page.locator(".shared").inner_text()
     for told in (points.golden_set.digest, points.scores.digest, points.traffic.digest, "simple random sample"):
         assert told in text
     assert sha256_of_file(made.out / "operating_points.json") in text
     assert "2026-01-15 \u2013 2026-03-15" in text.replace("\u2068", "").replace("\u2069", "")
     go(page, "#/fire/1")
+    expect(page.locator(".evidence .exactly p")).to_be_hidden()
+    page.locator(".evidence .exactly summary").click()
     evidence = page.locator(".evidence").inner_text()
     band = points.policies[0].bands[0]
     assert all(sentence in evidence for sentence in band.assumptions)

@@ -119,6 +119,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
     if (document.activeElement !== slider || Math.abs(Number(slider.value) - logitOf(threshold ?? 0)) > 0) slider.value = isOff ? slider.max : logitOf(threshold);
     slider.setAttribute("aria-valuetext", isOff ? words("standing.off") : words("control.value", { threshold: typed(threshold), standing: words(`standing.${where ?? "certified"}`) }));
     field.value = isOff ? "" : typed(threshold);
+    field.placeholder = words("standing.off");
     say(note, "");
     const share = isOff ? null : probabilityOf(policy, threshold);
     say(probability, share === null ? "" : words("control.probability", { share: percent(share) }));

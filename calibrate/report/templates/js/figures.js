@@ -18,7 +18,7 @@ function figuresAt(policyPlace, bandPlace, numbers) {
 }
 
 // A list of terms with their values and notes; its update takes the figures.
-function figureList(policy, band) {
+function figureList(policy, band, numbers) {
   const record = band.record;
   const isReview = REVIEWING.has(record.action);
   const unit = policy.traffic ? "day" : "sample";
@@ -37,7 +37,7 @@ function figureList(policy, band) {
     return { ...parts, node: element("div", { class: `figure ${name.split(".")[0]}` }, element("dt", {}, words(`figure.${name}`)), parts.value, parts.over, parts.note), show: value, explain: note, posts };
   });
   const list = element("dl", { class: "figures" }, cells.map((cell) => cell.node));
-  const lack = record.certified_range !== null || record.threshold !== null ? null : lacking(record);
+  const lack = record.certified_range !== null || record.threshold !== null ? null : lacking(policy, band, numbers);
   return {
     node: element("div", {}, list, lack),
     update(figures) {
@@ -53,22 +53,14 @@ function figureList(policy, band) {
 
   // Which posts a share is of: all from the threshold on, however many of them the bands before take.
   function over(f, name) {
-    return words(f.taken === null ? `over.${name}` : `over.${name}_taken`, { threshold: shownThreshold(f.threshold) });
+    const posts = f.taken === null ? name : `${name}_taken`;
+    return words(`over.${posts}`, { threshold: shownThreshold(f.threshold) });
   }
 
   function ownPart(f) {
     if (f.taken === null) return words("figure.from", { threshold: shownThreshold(f.threshold) });
     return f.volume && f.volume.high === 0 ? words("figure.taken") : words("figure.part", { threshold: shownThreshold(f.threshold) });
   }
-}
-
-// What a band that is not attainable has, and what it would take.
-function lacking(record) {
-  const rows = [
-    ["now", whole(record.n_labelled), ""],
-    record.labels_needed && ["needed", words("figure.needed_value", { about: about(record.labels_needed) }), words("figure.an_estimate")],
-  ].filter(Boolean);
-  return element("dl", { class: "figures" }, rows.map(([name, value, note]) => element("div", { class: "figure" }, element("dt", {}, words(`figure.${name}`)), element("dd", { class: "value" }, value), element("dd", { class: "note" }, note))));
 }
 
 function shown(value, format) {

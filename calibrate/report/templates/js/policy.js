@@ -7,7 +7,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const sentence = element("h2", { class: "verdict" });
   const moved = element("p", { class: "moved" });
   const spoken = element("p", { class: "unseen", "aria-live": "polite" });
-  const list = figureList(policy, band);
+  const list = figureList(policy, band, numbers);
   const tabs = bandTabs(policyPlace, bandPlace);
   const drawing = numbers.n ? curve(policyPlace, bandPlace, numbers, choose) : null;
   const handle = numbers.n ? control(policyPlace, bandPlace, numbers, choose) : null;
