@@ -13,9 +13,9 @@ function span(dates) {
 }
 
 // The golden set and all that policies share.
-function sharedEvidence() {
+function sharedEvidence({ isOnPaper = false } = {}) {
   const { golden_set: golden, scores, traffic, error_budget: budget, pilot_digest: pilot } = PAGE.evidence;
-  const told = facts([
+  const told = [
     ["golden", foreign(`${golden.name} ${golden.version}`)],
     ["items", whole(golden.n_items)],
     ["population", foreign(golden.population)],
@@ -32,8 +32,8 @@ function sharedEvidence() {
     ["model", scores.model_digest === null ? words("evidence.foreign") : null],
     ["runtime", scores.runtime && foreign(scores.runtime)],
     ["pilot", pilot === null ? words("evidence.no_pilot") : null],
-  ]);
-  const digests = facts([
+  ];
+  const digests = [
     ["model", scores.model_digest && digest(scores.model_digest)],
     ["golden_digest", digest(golden.digest)],
     ["scores_digest", digest(scores.digest)],
@@ -41,8 +41,9 @@ function sharedEvidence() {
     ["production", PAGE.evidence.production && digest(PAGE.evidence.production.scores_digest)],
     ["pilot", pilot && digest(pilot)],
     ["calibration", digest(PAGE.calibration)],
-  ]);
-  return element("div", {}, told, element("details", { class: "digests" }, element("summary", {}, words("evidence.digests")), digests));
+  ];
+  if (isOnPaper) return facts([...told, ...digests]);
+  return element("div", {}, facts(told), element("details", { class: "digests" }, element("summary", {}, words("evidence.digests")), facts(digests)));
 }
 
 function digest(text) {

@@ -33,7 +33,7 @@ function policyView(policyPlace, bandPlace, numbers) {
         element("div", { class: "numbers" }, list.node, pace, element("button", { type: "button", class: "strong choose", onclick: () => openChoice(policyPlace) }, words("choice.open"))),
       ),
       order,
-      element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence()),
+      element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence({ isOnPaper: true })),
       against.node,
       slices.node,
       examples.node,
