@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from calibrate.refused import RefusedError
 from calibrate.report.text import all_shown
 from calibrate.review.body import Refusal, signing_of, text_of
 from calibrate.review.desk import Desk
@@ -99,7 +100,8 @@ def _refused(_request: Request, error: Exception) -> Response:
 
 def _wrong(request: Request, error: Exception) -> Response:
     """A choice that may not be kept or signed is answered like one that may: browsers report failures as faults."""
-    return answer({"refused": str(error).splitlines()}, 200 if request.method == "POST" else 422)
+    told = {"told": error.told} if isinstance(error, RefusedError) else {}
+    return answer(all_shown({"refused": str(error).splitlines(), **told}), 200 if request.method == "POST" else 422)
 
 
 def _http(_request: Request, error: Exception) -> Response:

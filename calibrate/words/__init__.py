@@ -3,7 +3,7 @@
 The environment variable SETPOINT_WORDS names the translation; one process speaks one language. What stands under
 `written` is filled in here, by `said`, and goes into operating_points.json and from there to the page; all else is
 the page's own and filled in by templates/js/words.js. Errors have no place here, nor what verbs print, but for what
-`sign` says: a served page repeats it.
+`sign` says and refuses: a served page repeats it.
 """
 
 from functools import cache

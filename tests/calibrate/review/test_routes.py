@@ -223,6 +223,8 @@ def test_signed_by_two(client) -> None:
     assert (first.content["signed"]["by"], missing(first.content["signed"])) == (["Ada Lovelace"], [1, 0, 0, 0])
     again = client.sign(client.choice("ada lovelace"))
     assert (again.status, "needs another name" in again.content["refused"][0]) == (200, True)
+    assert again.content["told"].startswith("Ada Lovelace signed these thresholds on 20")
+    assert str(client.desk.signatures) in again.content["refused"][0], "what a terminal is told names the file"
     second = client.sign(client.choice("Grace Hopper"))
     assert missing(second.content["signed"]) == [0, 0, 0, 0]
     signed = load_operating_points(client.desk.out)
@@ -233,6 +235,9 @@ def test_without_a_promise_only_with_a_waiver(client) -> None:
     text = client.choice(auto_remove=-3.0)
     refused = client.sign(text)
     assert (refused.status, "no promise holds there" in refused.content["refused"][0]) == (200, True)
+    assert refused.content["told"].startswith("fire, auto_remove: nothing is promised at -3.00.")
+    needless = client.sign(client.choice(), {"fire.0": "why"})
+    assert needless.content["told"].startswith("fire, auto_remove: the promise holds")
     assert not client.desk.signatures.exists()
     assert client.sign(text, {"fire.0": "a drill of one day"}).status == 200
     assert load_operating_points(client.desk.out).policies[0].bands[0].status == "waived"

@@ -93,6 +93,7 @@ def test_move_save_and_sign(browser, stranger) -> None:
         problem = page.locator(".choice .problem")
         expect(problem).to_contain_text("Not signed.", timeout=LONG)
         expect(problem).to_contain_text("a second signature needs another name")
+        assert "/" not in problem.inner_text()
         expect(outcome).to_be_empty()
         assert findings(page) == []
         page.fill("#choice-by", "Grace Hopper")
@@ -249,6 +250,19 @@ def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
     assert taken <= MOST_ACTIONS
     [line] = signatures(stranger.desk)
     assert (line["by"], line["rationale"]) == ("Ada Lovelace", "Fewer wrongful removals.")
+
+
+def test_what_only_the_server_can_mend_is_told_as_such(browser, stranger) -> None:
+    with (stranger.desk.calibration.parent / "scores.parquet").open("ab") as file:
+        file.write(b"x")
+    with opened(browser, stranger.url) as page:
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+        fill_in(page, "Ada Lovelace")
+        page.locator(".sign").click()
+        problem = page.locator(".choice .problem")
+        expect(problem).to_contain_text("Not signed. Whoever runs this page has to mend it:", timeout=LONG)
+        expect(problem.locator("code")).to_contain_text("scores.parquet")
 
 
 def test_a_server_that_ended_is_told(browser, desk) -> None:

@@ -117,10 +117,14 @@ async function openChoice(policyPlace) {
       if (!served) return dialog.close();
       served.say(said);
     } catch (error) {
-      say(problem, error.message);
+      tellProblem(problem, error);
     }
     return undefined;
   }
+}
+
+function tellProblem(problem, { message, technical }) {
+  problem.replaceChildren(message, ...(technical ? [" ", element("code", {}, technical)] : []));
 }
 
 async function withStanding(entry) {

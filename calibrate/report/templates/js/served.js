@@ -39,7 +39,7 @@ function signing(boxes, text, { name, rationale, problem, finish }) {
       finish(words("served.title"), cameOf(said), showSigned);
     } catch (error) {
       tell();
-      say(problem, error.message);
+      tellProblem(problem, error);
     } finally {
       button.disabled = false;
     }
@@ -84,6 +84,13 @@ async function asked(path, type, body, refusal) {
   }
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   const said = isJson ? await answer.json() : { refused: [await answer.text()] };
-  if (said.refused) throw new Error(`${words(refusal)} ${said.refused.join("\n")}`);
+  if (said.refused) throw refusalOf(words(refusal), said);
   return said;
+}
+
+// What a person at the page can mend is told in plain words; all else is for whoever runs the page, as it stands.
+function refusalOf(opening, { refused, told }) {
+  const error = new Error(`${opening} ${told ?? words("served.technical")}`);
+  if (told === undefined) error.technical = refused.join("\n");
+  return error;
 }
