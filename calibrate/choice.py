@@ -8,6 +8,8 @@ import yaml
 from pydantic import Field, FiniteFloat, ValidationError, field_validator
 
 from calibrate.operating_points_file import OperatingPointsFile
+from calibrate.refused import RefusedError
+from calibrate.words import said
 from data.errors import Finding, InputError
 from data.files import existing_file
 from data.policy import Identifier, Strict, Version, findings_of
@@ -131,9 +133,10 @@ def check_choice(path: str | Path, choice: Choice, points: OperatingPointsFile, 
         InputError: with every finding.
     """
     if choice.calibration != digest:
-        raise InputError(
+        raise RefusedError(
             f"{path}, calibration = {choice.calibration}: chosen on another calibration than {digest}; open the page "
-            "of this one and choose again"
+            "of this one and choose again",
+            told=said("refused.other_calibration"),
         )
     policies = {policy.policy_id: policy for policy in points.policies}
     findings, seen = [], set()

@@ -10,6 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from calibrate.refused import RefusedError
+from calibrate.report.text import all_shown
 from calibrate.review.body import Refusal, signing_of, text_of
 from calibrate.review.desk import Desk
 from calibrate.review.gate import Gate, Key, refused
@@ -70,16 +72,14 @@ async def sign(request: Request) -> Response:
     choice, waivers = signing_of(await text_of(request, "application/json"))
     async with request.app.state.one_at_a_time:
         result = await asyncio.to_thread(_desk(request).sign, choice, waivers)
-    return answer(
-        {
-            "signed": result.title.removeprefix("sign: "),
-            "lines": result.lines,
-            "complete": result.complete,
-            "missing": result.missing,
-            "by": result.by,
-            "out": str(result.out),
-        }
-    )
+        signed = await asyncio.to_thread(_desk(request).signed)
+    content = {
+        "signer": result.signer,
+        "is_new": result.is_new,
+        "others": result.others,
+        "signed": signed and signed.model_dump(mode="json"),
+    }
+    return answer(all_shown(content))
 
 
 def answer(content: dict[str, Any], status: int = 200) -> Response:
@@ -100,7 +100,8 @@ def _refused(_request: Request, error: Exception) -> Response:
 
 def _wrong(request: Request, error: Exception) -> Response:
     """A choice that may not be kept or signed is answered like one that may: browsers report failures as faults."""
-    return answer({"refused": str(error).splitlines()}, 200 if request.method == "POST" else 422)
+    told = {"told": error.told} if isinstance(error, RefusedError) else {}
+    return answer(all_shown({"refused": str(error).splitlines(), **told}), 200 if request.method == "POST" else 422)
 
 
 def _http(_request: Request, error: Exception) -> Response:

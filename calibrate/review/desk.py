@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from calibrate.choice import check_choice, parse_choice
-from calibrate.review.before import left_before
+from calibrate.review.before import Signed, left_before, signed_in
 from calibrate.signing.recertified import read_points
 from calibrate.signing.result import SignResult
 from calibrate.signing.sign import sign_choice
@@ -72,6 +72,10 @@ class Desk:
         with atomic_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
         return path
+
+    def signed(self) -> Signed | None:
+        """The thresholds as they stand signed now; None where nobody signed."""
+        return signed_in(self.out, read_points(self.calibration)[1])
 
     def sign(self, text: str, waivers: Mapping[str, str]) -> SignResult:
         """Sign a choice.

@@ -4,7 +4,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile
-from data.errors import InputError
+from calibrate.refused import RefusedError
+from calibrate.words import said
 
 TWICE_SIGNED = ("auto_remove",)
 """Actions that take posts away without a person looking: two people answer for them."""
@@ -26,12 +27,19 @@ def checked_text(key: str, text: str | None, *, longest: int) -> str:
     """A text that somebody signs with, its white space collapsed; InputError where it is none, too long or unseen."""
     collapsed = " ".join(unicodedata.normalize("NFC", text or "").split())
     if not any(letter.isalnum() for letter in collapsed):
-        raise InputError(f'{key}: {text!r} says nothing; give words, as in {key}="…"')
+        raise RefusedError(
+            f'{key}: {text!r} says nothing; give words, as in {key}="…"', told=said("refused.no_words")
+        )
     if len(collapsed) > longest:
-        raise InputError(f"{key}: {len(collapsed):,} characters; at most {longest:,} are kept")
+        raise RefusedError(
+            f"{key}: {len(collapsed):,} characters; at most {longest:,} are kept",
+            told=said("refused.too_long", length=len(collapsed), longest=longest),
+        )
     if not collapsed.isprintable():
         unseen = next(letter for letter in collapsed if not letter.isprintable())
-        raise InputError(f"{key}: holds the invisible character {unseen!r}; leave it out")
+        raise RefusedError(
+            f"{key}: holds the invisible character {unseen!r}; leave it out", told=said("refused.unseen")
+        )
     return collapsed
 
 

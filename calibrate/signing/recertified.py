@@ -15,8 +15,10 @@ from calibrate.certify import certify
 from calibrate.gate_file import GATE_FILE, PRECISIONS
 from calibrate.operating_points_file import OperatingPointsFile, load_operating_points
 from calibrate.outcome import POINTS_FILE, Outcome
+from calibrate.refused import RefusedError
 from calibrate.signing.again import Again, Moves
 from calibrate.signing.made_from import MADE_FROM, read_made_from
+from calibrate.words import said
 from calibrate.words.catalogue import CHOSEN
 from data.errors import InputError
 from data.files import existing_file, existing_folder, sha256_of_file
@@ -75,9 +77,10 @@ def certify_again(calibration: Path, today: date) -> Recertified:
     file = calibration / POINTS_FILE
     expires_at = points.golden_set.expires_at
     if expires_at is not None and expires_at < today.isoformat():
-        raise InputError(
+        raise RefusedError(
             f"{file}, golden_set.expires_at = {expires_at}: it certifies nothing after that day, and nothing is "
-            "signed on it any more. Draw and label a fresh sample"
+            "signed on it any more. Draw and label a fresh sample",
+            told=said("refused.expired", date=expires_at),
         )
     arguments, again = read_made_from(calibration), Again(file, points)
     found = _certify(calibration, arguments, again, today)
@@ -109,9 +112,10 @@ def _certify(folder: Path, arguments: Mapping[str, Any], again: Again, today: da
 
 def _check_same(file: Path, expected: bytes) -> None:
     if existing_file(file).read_bytes() != expected:
-        raise InputError(
+        raise RefusedError(
             f"{file}: not what its data give when they are certified again; it was edited, or written by another "
-            f"version or in other words (see {CHOSEN}). Nothing was signed: calibrate again"
+            f"version or in other words (see {CHOSEN}). Nothing was signed: calibrate again",
+            told=said("refused.not_the_same"),
         )
 
 

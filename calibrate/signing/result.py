@@ -18,6 +18,9 @@ class SignResult:
     Attributes:
         title: one line.
         lines: what was moved, waived or switched off, and what is still missing.
+        signer: whose signature it is.
+        is_new: False where the signature was in the record and only its folder was missing.
+        others: who signed other thresholds of the same calibration before.
         complete: whether every band has the signatures that it needs, so that `seal` takes the folder.
         missing: a sentence for each band that lacks some.
         by: who signed these thresholds, in order.
@@ -26,6 +29,9 @@ class SignResult:
 
     title: str
     lines: list[str]
+    signer: str
+    is_new: bool
+    others: list[str]
     complete: bool
     missing: list[str]
     by: list[str]
@@ -52,22 +58,30 @@ def result_of(
         is_new: False where the line was in the record and only its folder was missing.
     """
     bands = [(policy.policy_id, band) for policy in signed.policies for band in policy.bands]
-    promised = sum(band.status == "certified" for _, band in bands)
-    waived = sum(band.status == "waived" for _, band in bands)
     missing = list(missing_signatures(signed))
     lines = [*_changes(signed, found), *missing]
     joined = said("signed.and").join
+    other_names = list(dict.fromkeys(each.by for each in others))
     if others:
-        lines.append(said("signed.others", names=joined(dict.fromkeys(each.by for each in others)), out=out))
+        lines.append(said("signed.others", names=joined(other_names), out=out))
     if not missing:
         lines.append(said("signed.complete"))
     signed_by = names_of(band for _, band in bands)
-    counts = {"by": line.by, "promised": promised, "names": joined(signed_by) or said("signed.nobody")}
-    if waived:
-        title = said("signed.waived" if is_new else "signed.before.waived", waived=waived, **counts)
-    else:
-        title = said("signed" if is_new else "signed.before", **counts)
-    return SignResult(f"sign: {title}", lines, not missing, missing, signed_by, out)
+    title = said(
+        "signed" if is_new else "signed.before",
+        by=line.by,
+        thresholds=joined(_counted([band for _, band in bands])) or said("signed.count.none"),
+        names=joined(signed_by) or said("signed.nobody"),
+    )
+    return SignResult(f"sign: {title}", lines, line.by, is_new, other_names, not missing, missing, signed_by, out)
+
+
+def _counted(bands: Sequence[BandRecord]) -> Iterator[str]:
+    """How many thresholds stand on what: a promise, posts a day alone, or somebody's word."""
+    for status, name in (("certified", "promised"), ("fits", "fitting"), ("waived", "waived")):
+        number = sum(band.status == status for band in bands)
+        if number:
+            yield said(f"signed.count.{name}", n=number)
 
 
 def missing_signatures(signed: OperatingPointsFile) -> Iterator[str]:

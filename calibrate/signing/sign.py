@@ -8,6 +8,7 @@ from calibrate.certification import Certification
 from calibrate.choice import BandChoice, Choice, check_choice, load_choice
 from calibrate.operating_points_file import OperatingPointsFile
 from calibrate.outcome import POINTS_FILE
+from calibrate.refused import RefusedError
 from calibrate.signing.again import Moves
 from calibrate.signing.folder import check_out, is_current, write_signed
 from calibrate.signing.needed import LONGEST_NAME, LONGEST_TEXT, checked_text, name_key
@@ -15,7 +16,7 @@ from calibrate.signing.recertified import Recertified, certify_again, read_point
 from calibrate.signing.record import Record, SignatureLine, locked_record
 from calibrate.signing.result import SignResult, result_of
 from calibrate.signing.waivers import checked_waivers
-from data.errors import InputError
+from calibrate.words import said
 from data.summary import Summary
 
 
@@ -92,7 +93,9 @@ def sign_choice(
     check_choice(chosen_in, choice, points, digest)
     again = certify_again(calibration, today or datetime.now(UTC).date())
     if again.digest != choice.calibration:
-        raise InputError(f"{calibration / POINTS_FILE}: changed while it was read; sign again")
+        raise RefusedError(
+            f"{calibration / POINTS_FILE}: changed while it was read; sign again", told=said("refused.changed")
+        )
     moves = _moves(choice, again.found.outcome.content)
     certified = again.moved(moves)
     line = SignatureLine(
@@ -120,9 +123,10 @@ def _recorded(
     earlier = next((each for each, _ in same if name_key(each.by) == name_key(line.by)), None)
     current = is_current(out, record, again.digest, [digest for _, digest in same])
     if earlier is not None and current:
-        raise InputError(
+        raise RefusedError(
             f"{record.path}: {earlier.by} signed these thresholds on {earlier.at[:10]}; a second signature needs "
-            "another name"
+            "another name",
+            told=said("refused.same_name", by=earlier.by, date=earlier.at[:10]),
         )
     if earlier is None:
         line = line.model_copy(update={"previous": record.last()})

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from calibrate.operating_points_file import BandRecord, OperatingPointsFile
+from calibrate.refused import RefusedError
 from calibrate.report.shown import shown_threshold
 from calibrate.signing.needed import LONGEST_TEXT, checked_text
+from calibrate.words import said, with_signs
 from data.errors import InputError
 
 
@@ -34,10 +36,17 @@ def checked_waivers(waivers: Mapping[str, str], points: OperatingPointsFile) -> 
     }
     kept = [key for key in found if key not in open_bands]
     if kept:
-        raise InputError(f"waivers.{kept[0]}: the band keeps its promise, or is off: there is nothing to waive")
-    missing = [_without_promise(key, band) for key, band in open_bands.items() if key not in found]
+        [(policy_id, band)] = [(name, band) for name, at, band in _bands(points) if band_key(name, at) == kept[0]]
+        raise RefusedError(
+            f"waivers.{kept[0]}: the band keeps its promise, or is off: there is nothing to waive",
+            told=said("refused.nothing_to_waive", policy_id=policy_id, action=band.action),
+        )
+    missing = {key: band for key, band in open_bands.items() if key not in found}
     if missing:
-        raise InputError("\n".join(missing))
+        raise RefusedError(
+            "\n".join(_without_promise(key, band) for key, band in missing.items()),
+            told="\n".join(_told_without_promise(key, band) for key, band in missing.items()),
+        )
     return found
 
 
@@ -62,6 +71,12 @@ def _without_promise(key: str, band: BandRecord) -> str:
     )
 
 
+def _told_without_promise(key: str, band: BandRecord) -> str:
+    assert band.threshold is not None
+    policy_id, threshold = key.rpartition(".")[0], with_signs(shown_threshold(band.threshold))
+    return said("refused.no_promise", policy_id=policy_id, action=band.action, threshold=threshold)
+
+
 def _key_of(name: str, points: OperatingPointsFile) -> str:
     policy_id, _, which = name.rpartition(".")
     mine = [(place, band) for each, place, band in _bands(points) if each == policy_id]
@@ -70,9 +85,9 @@ def _key_of(name: str, points: OperatingPointsFile) -> str:
         raise InputError(f"waivers.{name}: expected POLICY_ID.BAND or POLICY_ID.ACTION, with a policy of {known}")
     places = [place for place, band in mine if which in (str(place), band.action)]
     if len(places) != 1:
-        said = ", ".join(f"{place} ({band.action})" for place, band in mine)
+        found = ", ".join(f"{place} ({band.action})" for place, band in mine)
         raise InputError(
-            f"waivers.{name}: {'no' if not places else 'more than one'} such band; {policy_id} has {said}"
+            f"waivers.{name}: {'no' if not places else 'more than one'} such band; {policy_id} has {found}"
         )
     return band_key(policy_id, places[0])
 

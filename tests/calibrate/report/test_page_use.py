@@ -1,5 +1,6 @@
 """What a policy lead does: reads the verdict, moves, explores, compares slices, chooses, and gets a file to sign."""
 
+import re
 from collections.abc import Iterator
 
 import polars as pl
@@ -33,7 +34,9 @@ def cut_now(page: Page) -> int:
 
 def test_overview_tells_what_is_certified_and_leads_to_each_band(page: Page) -> None:
     expect(page.locator("h1")).to_have_text("2 of 3 bands are certified")
-    expect(page.locator(".lead")).to_contain_text("1 more band is set by posts a day alone")
+    expect(page.locator(".lead")).to_contain_text(
+        "bands with a promise of precision or recall; 1 more band is set by posts"
+    )
     rows = page.locator(".glance tbody tr")
     assert rows.count() == 4
     assert [rows.nth(row).locator(".badge").inner_text() for row in range(4)] == [
@@ -104,8 +107,61 @@ def test_a_typed_threshold_is_kept_where_it_can_be_and_else_told(page: Page) -> 
     assert page.input_value(FIELD) == "2.5"
     move(page, 1e30)
     assert float(page.input_value(FIELD)) < 20
+    expect(page.locator(".snapped")).to_have_text(
+        re.compile("^1e\\+30 is beyond the thresholds of this page, -.*; shown is")
+    )
+    page.focus(FIELD)
+    page.keyboard.press("Control+a")
+    page.keyboard.type("e")  # no number yet
+    page.keyboard.press("Tab")
+    expect(page.locator(".snapped")).to_contain_text("That is no number; shown is")
     page.press(FIELD, "ArrowDown")
     assert cut_now(page) == 1
+
+
+def test_each_figure_says_over_which_posts_it_is(page: Page) -> None:
+    """Shares are over all posts from the threshold on, numbers of posts over the band's own part."""
+    go(page, "#/fire/1")
+    expect(page.locator(".figure.precision .over")).to_have_text("of all posts from 2.12 on")
+    go(page, "#/fire/2")
+    over = {name: page.locator(f".figure.{name} .over") for name in ("precision", "recall", "needless", "labels")}
+    for name in ("precision", "labels"):
+        expect(over[name]).to_have_text(re.compile("^of all posts from .* on, those of the bands before included$"))
+    expect(over["recall"]).to_contain_text("by the bands before as well")
+    expect(over["needless"]).to_have_text(re.compile("^of this band.s own part$"))
+    expect(page.locator(".figure.posts .note")).to_contain_text("own part: scores from")
+    expect(page.locator(".verdict")).to_contain_text("With the bands before it, it would catch")
+    expect(page.locator("section.slices > .soft").last).to_contain_text("included; posts a day are those of the band")
+    go(page, "#/")
+    heads = page.locator(".glance thead th")
+    expect(heads.filter(has_text="Precision")).to_have_text("Precision seenfrom the threshold up")
+    expect(heads.filter(has_text="Posts a day")).to_have_text("Posts a dayin its own part")
+
+
+def test_drawings_have_titles_on_their_axes(page: Page) -> None:
+    go(page, "#/fire/1")
+    expect(page.locator(".plot text.axis").first).to_have_text("↑ share of flagged posts that violate (precision)")
+    expect(page.locator(".axis-title")).to_have_text("score that the model gives a post →")
+    assert "axis of scores" in page.locator(".slider").get_attribute("aria-label")
+    assert "precision upwards" in page.locator(".curve").get_attribute("aria-label")
+
+
+def test_targets_are_written_in_one_way(page: Page) -> None:
+    go(page, "#/scam/1")
+    expect(page.locator(".evidence")).to_contain_text("too many to show a precision of 85\u00a0%")
+    assert "0.85" not in page.locator(".evidence").inner_text()
+
+
+def test_the_dialog_repeats_that_a_band_sees_no_post_of_its_own(page: Page) -> None:
+    go(page, "#/fire/2")
+    move(page, 3.0)
+    told = "so \u2068review"
+    expect(page.locator(".order .caution").first).to_contain_text(told)
+    page.locator(".choose").click()
+    order = page.locator("dialog .order")
+    expect(order).to_contain_text(told)
+    page.locator("#choice-1").uncheck()
+    expect(order).to_be_empty()
 
 
 def test_the_curve_takes_a_pointer(page: Page) -> None:
@@ -132,7 +188,15 @@ def test_capacity_is_held_against_the_traffic(page: Page) -> None:
 def test_what_is_not_attainable_can_be_explored_without_a_guarantee(page: Page) -> None:
     go(page, "#/scam/1")
     expect(page.locator(".figures:not([hidden])")).to_contain_text("Known labels now")
+    helped = page.locator(".lacking li")
+    expect(helped.nth(0)).to_contain_text("of 85\u00a0% takes at least 19 labelled posts above the threshold")
+    expect(helped.nth(1)).to_contain_text("no threshold with 10 labels or more above it does better")
+    expect(helped.nth(2)).to_contain_text("A model that tells these posts apart better may")
+    for pointing in (".slider", ".reach"):
+        expect(page.locator(pointing)).to_be_hidden()
     page.locator(".off").click()
+    expect(page.locator(".lacking")).to_be_hidden()
+    expect(page.locator(".slider")).to_be_visible()
     expect(page.locator(".state")).to_have_text("No guarantee")
     expect(page.locator(".moved")).to_contain_text("without a certificate")
     expect(page.locator("[data-figure=precision]")).to_contain_text("%")
@@ -226,12 +290,17 @@ def test_a_choice_warns_of_what_is_not_certified_and_keeps_what_was_moved_elsewh
 
 def test_evidence_says_what_the_files_say(page: Page, made: PageCalibration) -> None:
     points = load_operating_points(made.out)
+    expect(page.locator(".shared code").first).to_be_hidden()
+    assert "digest" not in page.locator(".shared .facts").first.inner_text()
+    page.locator(".shared .digests summary").click()
     text = page.locator(".shared").inner_text()
     for told in (points.golden_set.digest, points.scores.digest, points.traffic.digest, "simple random sample"):
         assert told in text
     assert sha256_of_file(made.out / "operating_points.json") in text
     assert "2026-01-15 \u2013 2026-03-15" in text.replace("\u2068", "").replace("\u2069", "")
     go(page, "#/fire/1")
+    expect(page.locator(".evidence .exactly p")).to_be_hidden()
+    page.locator(".evidence .exactly summary").click()
     evidence = page.locator(".evidence").inner_text()
     band = points.policies[0].bands[0]
     assert all(sentence in evidence for sentence in band.assumptions)

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -12,6 +13,10 @@ from calibrate.choice import load_choice
 from calibrate.operating_points_file import load_operating_points
 
 FILES = ["bands.csv", "evidence.csv", "report.xlsx", "slices.csv", "thresholds.csv"]
+
+
+def missing(signed: dict) -> list[int]:
+    return [band["missing"] for band in signed["bands"]]
 
 
 def test_the_files_beside_the_page(client) -> None:
@@ -144,12 +149,19 @@ def test_the_page_tells_what_was_saved_and_signed_before(client) -> None:
     assert harm not in client.get("/").text
     saved = left()["saved"]
     assert (saved["by"], saved["choices"][0]["threshold"]) == (f"\ufffd{harm}", 2.5)
+    assert saved["on"] == datetime.now(UTC).date().isoformat()
+    assert str(client.desk.choices) not in client.get("/").text
     assert client.sign(client.choice()).status == 200
     signed = left()["signed"]
-    assert signed["by"] == ["Ada Lovelace"]
-    assert "one more signature, by another name" in signed["missing"][0]
-    client.sign(client.choice("Grace Hopper"))
-    assert (left()["signed"]["by"], left()["signed"]["missing"]) == (["Ada Lovelace", "Grace Hopper"], [])
+    assert (signed["by"], missing(signed)) == (["Ada Lovelace"], [1, 0, 0, 0])
+    answered = client.sign(client.choice("Grace Hopper")).content["signed"]
+    assert left()["signed"] == answered
+    assert (answered["by"], missing(answered)) == (["Ada Lovelace", "Grace Hopper"], [0, 0, 0, 0])
+    other = client.sign(client.choice("Grace Hopper", auto_remove=None)).content
+    assert (other["others"], other["signed"]["bands"][0]["status"]) == (
+        ["Ada Lovelace", "Grace Hopper"],
+        "switched_off",
+    )
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,12 +215,18 @@ def test_a_body_has_a_size(client, chunked: bool) -> None:
 def test_signed_by_two(client) -> None:
     first = client.sign(client.choice("Ada Lovelace"))
     assert first.status == 200
-    assert (first.content["complete"], first.content["by"]) == (False, ["Ada Lovelace"])
-    assert "still missing: one more signature, by another name" in first.content["missing"][0]
+    assert {key: first.content[key] for key in ("signer", "is_new", "others")} == {
+        "signer": "Ada Lovelace",
+        "is_new": True,
+        "others": [],
+    }
+    assert (first.content["signed"]["by"], missing(first.content["signed"])) == (["Ada Lovelace"], [1, 0, 0, 0])
     again = client.sign(client.choice("ada lovelace"))
     assert (again.status, "needs another name" in again.content["refused"][0]) == (200, True)
+    assert again.content["told"].startswith("Ada Lovelace signed these thresholds on 20")
+    assert str(client.desk.signatures) in again.content["refused"][0], "what a terminal is told names the file"
     second = client.sign(client.choice("Grace Hopper"))
-    assert (second.content["complete"], second.content["missing"]) == (True, [])
+    assert missing(second.content["signed"]) == [0, 0, 0, 0]
     signed = load_operating_points(client.desk.out)
     assert [each.by for each in signed.policies[0].bands[0].signatures] == ["Ada Lovelace", "Grace Hopper"]
 
@@ -217,6 +235,9 @@ def test_without_a_promise_only_with_a_waiver(client) -> None:
     text = client.choice(auto_remove=-3.0)
     refused = client.sign(text)
     assert (refused.status, "no promise holds there" in refused.content["refused"][0]) == (200, True)
+    assert refused.content["told"].startswith("fire, auto_remove: nothing is promised at -3.00.")
+    needless = client.sign(client.choice(), {"fire.0": "why"})
+    assert needless.content["told"].startswith("fire, auto_remove: the promise holds")
     assert not client.desk.signatures.exists()
     assert client.sign(text, {"fire.0": "a drill of one day"}).status == 200
     assert load_operating_points(client.desk.out).policies[0].bands[0].status == "waived"
@@ -241,7 +262,7 @@ def test_two_who_sign_at_once_are_both_kept(client) -> None:
     assert sorted(line["by"] for line in lines) == sorted(names)
     [band, *_] = load_operating_points(client.desk.out).policies[0].bands
     assert sorted(each.by for each in band.signatures) == sorted(names)
-    assert max((answer.content["by"] for answer in answers), key=len) == [line["by"] for line in lines]
+    assert max((answer.content["signed"]["by"] for answer in answers), key=len) == [line["by"] for line in lines]
 
 
 def test_the_page_answers_while_somebody_signs(client) -> None:

@@ -48,6 +48,11 @@ def signatures(desk) -> list[dict]:
     return [json.loads(line) for line in desk.signatures.read_text().splitlines()]
 
 
+def fill_in(page: Page, name: str) -> None:
+    page.fill("#choice-by", name)
+    page.fill("#choice-rationale", "Fewer wrongful removals.")
+
+
 def saved(desk) -> list[Path]:
     return sorted(desk.choices.iterdir())
 
@@ -62,11 +67,10 @@ def test_move_save_and_sign(browser, stranger) -> None:
         page.locator(".choose").click()
         page.fill("#choice-by", "Ada Lovelace")
         page.fill("#choice-rationale", "Fewer wrongful removals.")
-        outcome = page.get_by_role("status")
+        outcome = page.locator(".choice .outcome")
         page.locator(".save").click()
-        expect(outcome).to_contain_text("Saved: ")
+        expect(outcome).to_contain_text("Saved. ")
         [path] = saved(desk)
-        assert path.name in outcome.inner_text()
         choice = load_choice(path)
         assert (choice.by, choice.choices[0].action, choice.choices[0].threshold) == (
             "Ada Lovelace",
@@ -75,21 +79,27 @@ def test_move_save_and_sign(browser, stranger) -> None:
         )
         assert shown > load_operating_points(desk.calibration).policies[0].bands[0].threshold
         page.locator(".sign").click()
-        expect(outcome).to_contain_text("Signed. ", timeout=LONG)
-        expect(outcome).to_contain_text("still missing: one more signature, by another name")
+        done = page.get_by_role("button", name="Done")
+        expect(done).to_be_focused(timeout=LONG)
+        came = page.locator(".came")
+        expect(came).to_contain_text("1 of them still needs the signature of a second person")
         [line] = signatures(desk)
         assert (line["by"], line["thresholds"][0]["threshold"]) == ("Ada Lovelace", shown)
         assert findings(page) == []
+        done.click()
+        page.locator(".choose").click()
+        fill_in(page, "Ada Lovelace")
         page.locator(".sign").click()
         problem = page.locator(".choice .problem")
         expect(problem).to_contain_text("Not signed.", timeout=LONG)
         expect(problem).to_contain_text("a second signature needs another name")
+        assert "/" not in problem.inner_text()
         expect(outcome).to_be_empty()
         assert findings(page) == []
         page.fill("#choice-by", "Grace Hopper")
         page.locator(".sign").click()
-        expect(outcome).to_contain_text("Nothing is missing", timeout=LONG)
-        expect(problem).to_be_empty()
+        expect(came).to_contain_text("No signature is missing", timeout=LONG)
+        expect(problem).to_have_count(0)
     assert [each["by"] for each in signatures(desk)] == ["Ada Lovelace", "Grace Hopper"]
     assert load_operating_points(desk.out).policies[0].bands[0].threshold == shown
 
@@ -101,7 +111,7 @@ def test_a_threshold_without_a_promise_asks_for_a_reason(browser, stranger, sche
         page.locator(".glance a").first.click()
         page.locator(".slider").press("Home")
         page.locator(".choose").click()
-        problem, outcome = page.locator(".choice .problem"), page.get_by_role("status")
+        problem = page.locator(".choice .problem")
         for field, value, lacking in (
             ("#choice-by", "Ada Lovelace", "Say who signs."),
             ("#choice-rationale", "A drill.", "Say why, for the record."),
@@ -114,7 +124,7 @@ def test_a_threshold_without_a_promise_asks_for_a_reason(browser, stranger, sche
         assert page.locator(".waiver").count() == 1
         assert findings(page) == []
         page.locator(".sign").click()
-        expect(outcome).to_contain_text("1 waived", timeout=LONG)
+        expect(page.locator(".came")).to_contain_text("1 without a promise", timeout=LONG)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert findings(page) == []
     [line] = signatures(desk)
@@ -145,30 +155,80 @@ def test_a_second_person_signs_what_the_first_one_did(browser, desk) -> None:
         page.fill("#choice-by", "Ada Lovelace")
         page.fill("#choice-rationale", "Fewer wrongful removals.")
         page.locator(".save").click()
-        expect(page.get_by_role("status")).to_contain_text("Saved: ")
-        page.locator(".sign").click()
-        expect(page.get_by_role("status")).to_contain_text("Signed. ", timeout=LONG)
+        expect(page.get_by_role("status")).to_contain_text("Saved. ")
+        page.keyboard.press("Escape")
         shown = page.evaluate("setpoint.CHOSEN")
+        page.locator(".slider").press("ArrowRight")
+        page.locator(".choose").click()
+        fill_in(page, "Ada Lovelace")
+        page.locator(".sign").click()
+        expect(page.locator(".came")).to_contain_text("second person", timeout=LONG)
+        signed_at = page.evaluate("setpoint.CHOSEN")
     narrow = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
     with running(desk, port=0, ended=threading.Event()) as url, opened(browser, url, **narrow) as page:
         signed, kept = page.locator(".before > div").all()
-        expect(signed).to_contain_text("signed by \u2068Ada Lovelace\u2069.Still missing: one more signature")
-        expect(kept).to_contain_text("saved by \u2068Ada Lovelace\u2069")
+        expect(signed).to_contain_text("signed by \u2068Ada Lovelace\u2069.1 of them was moved:")
+        expect(signed).to_contain_text("1 of them still needs the signature of a second person")
+        expect(kept).to_contain_text("saved by \u2068Ada Lovelace\u2069 on 20")
+        expect(signed.get_by_role("button")).to_have_text("Show the thresholds that \u2068Ada Lovelace\u2069 signed")
+        expect(kept.get_by_role("button")).to_have_text("Show the thresholds that \u2068Ada Lovelace\u2069 saved")
         assert findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate("setpoint.CHOSEN") != shown
-        for left in (kept, signed):
+        for left, wanted in ((kept, shown), (signed, signed_at)):
             left.get_by_role("button").click()
             expect(left.get_by_role("status")).to_have_text("Shown.")
-            assert page.evaluate("setpoint.CHOSEN") == shown
+            assert page.evaluate("setpoint.CHOSEN") == wanted
         page.locator(".glance a").first.click()
         page.locator(".choose").click()
         page.fill("#choice-by", "Grace Hopper")
         page.fill("#choice-rationale", "I read the errors near it.")
         page.locator(".sign").click()
-        expect(page.locator(".choice .outcome")).to_contain_text("Nothing is missing", timeout=LONG)
+        expect(page.locator(".came")).to_contain_text("No signature is missing", timeout=LONG)
     first, second = signatures(desk)
     assert first["thresholds"] == second["thresholds"]
+
+
+def test_what_was_signed_is_told_in_plain_words_and_shown_afterwards(browser, stranger) -> None:
+    with opened(browser, stranger.url) as page:
+        page.locator(".glance a").first.click()
+        page.locator(".slider").press("ArrowRight")
+        moved = page.evaluate("setpoint.CHOSEN[0][0]")
+        page.locator(".choose").click()
+        fill_in(page, "Ada Lovelace")
+        page.locator(".sign").click()
+        expect(page.get_by_role("button", name="Done")).to_be_focused(timeout=LONG)
+        dialog = page.locator("dialog")
+        expect(dialog.get_by_role("button")).to_have_count(1)
+        told = dialog.inner_text()
+        for part in (
+            "Ada Lovelace\u2069 signed",
+            "2 thresholds with a promise",
+            "Show the thresholds that",
+            "presses “Sign”",
+        ):
+            assert part in told
+        for technical in ("setpoint ", "`", "/signed", ".jsonl", "operating points", "seal"):
+            assert technical not in told
+        page.keyboard.press("Escape")
+        expect(page.locator(".state")).to_have_text("Certified1 signature missing")
+        expect(page.locator(".signed")).to_contain_text("Signed by \u2068Ada Lovelace\u2069 on 20")
+        expect(page.locator(".signed .differs")).to_be_hidden()
+        page.locator(".slider").press("ArrowRight")
+        expect(page.locator(".state")).to_contain_text("Signed at another threshold")
+        expect(page.locator(".signed .differs")).to_contain_text("What was signed is")
+        page.locator("nav a").first.click()
+        row = page.locator(".glance tbody tr").first
+        expect(row).to_contain_text("signed by \u2068Ada Lovelace\u2069 on 20")
+        expect(row).to_contain_text(", at ")
+        row.locator("a").click()
+        page.get_by_role("button", name="Show what was signed").click()
+        expect(page.locator(".signed .differs")).to_be_hidden()
+        assert page.evaluate("setpoint.CHOSEN[0][0]") == moved
+        page.locator("nav a").first.click()
+        expect(row.locator(".badge")).to_have_text(["Certified", "1 signature missing"])
+        expect(row.locator("[data-label^='Precision seen']")).to_contain_text("%")
+        assert findings(page) == []
 
 
 def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
@@ -186,10 +246,23 @@ def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
         action(page.fill("#choice-by", "Ada Lovelace"))
         action(page.fill("#choice-rationale", "Fewer wrongful removals."))
         action(page.locator(".sign").click())
-        expect(page.get_by_role("status")).to_contain_text("Signed. ", timeout=LONG)
+        expect(page.locator(".came")).to_contain_text("\u2068Ada Lovelace\u2069 signed", timeout=LONG)
     assert taken <= MOST_ACTIONS
     [line] = signatures(stranger.desk)
     assert (line["by"], line["rationale"]) == ("Ada Lovelace", "Fewer wrongful removals.")
+
+
+def test_what_only_the_server_can_mend_is_told_as_such(browser, stranger) -> None:
+    with (stranger.desk.calibration.parent / "scores.parquet").open("ab") as file:
+        file.write(b"x")
+    with opened(browser, stranger.url) as page:
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+        fill_in(page, "Ada Lovelace")
+        page.locator(".sign").click()
+        problem = page.locator(".choice .problem")
+        expect(problem).to_contain_text("Not signed. Whoever runs this page has to mend it:", timeout=LONG)
+        expect(problem.locator("code")).to_contain_text("scores.parquet")
 
 
 def test_a_server_that_ended_is_told(browser, desk) -> None:
@@ -200,5 +273,5 @@ def test_a_server_that_ended_is_told(browser, desk) -> None:
         page.locator(".glance a").first.click()
         page.locator(".choose").click()
     page.locator(".save").click()
-    expect(page.locator(".choice .problem")).to_contain_text("Is `setpoint review` still running?")
+    expect(page.locator(".choice .problem")).to_contain_text("Ask whoever started it.")
     context.close()

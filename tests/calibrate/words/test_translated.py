@@ -6,6 +6,7 @@ The catalogue is the English one with each text between marks; a process of its 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from browser import go, opened
 from choices import choice_of
 from page_facts import page_facts
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from pseudo_words import DECIMAL, GROUP, outside_marks, write_pseudo_words
 
 from calibrate.signing.sign import sign_choice
@@ -24,6 +25,7 @@ from data.errors import InputError
 
 pytestmark = pytest.mark.slow  # two processes, as one process speaks one language
 ROOT = Path(__file__).parents[3]
+LONG = 60_000  # milliseconds: signing certifies anew
 # What people wrote, or what names a thing of theirs, by its key in the page's facts.
 PEOPLE = {
     "name",
@@ -73,11 +75,37 @@ READ = """() => {
 @pytest.fixture(scope="module")
 def translated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("translated")
-    words = write_pseudo_words(root / "words.json")
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "fixtures")])
-    drive = [sys.executable, str(Path(__file__).with_name("drive_translated.py")), str(root)]
-    subprocess.run(drive, check=True, cwd=ROOT, env={**os.environ, "SETPOINT_WORDS": str(words), "PYTHONPATH": path})
+    write_pseudo_words(root / "words.json")
+    command, environment = driven("drive_translated.py", root, words=root / "words.json")
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
     return root
+
+
+def driven(name: str, folder: Path, *, words: Path) -> tuple[list[str], dict[str, str]]:
+    """How to run a driver beside this file in other words: its command and its environment."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "fixtures")])
+    command = [sys.executable, str(Path(__file__).with_name(name)), str(folder)]
+    return command, {**os.environ, "SETPOINT_WORDS": str(words), "PYTHONPATH": path}
+
+
+@pytest.fixture
+def served(browser: Browser, translated: Path, tmp_path: Path) -> Iterator[Page]:
+    """The page as `setpoint review` serves it, of a copy."""
+    shutil.copytree(translated / "made", tmp_path / "made")
+    command, environment = driven(
+        "drive_served.py", tmp_path / "made" / "calibration", words=translated / "words.json"
+    )
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.stdout.readline().strip())
+        page.wait_for_selector("html[data-ready]", state="attached")
+        yield page
+        context.close()
+        server.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +184,43 @@ def test_what_appears_on_the_way_to_a_choice_is_translated_too(page: Page, named
     assert page.locator("dialog[open]").count() == 1
     assert _untranslated(page, named) == []
     page.keyboard.press("Escape")
+
+
+def test_what_a_served_page_says_of_signing_and_refuses_is_translated(served: Page, named: list[str]) -> None:
+    def sign(name: str) -> None:
+        served.locator(".choose").click()
+        served.fill("#choice-by", name)
+        served.fill("#choice-rationale", "0")
+        served.locator(".sign").click()
+
+    served.locator(".glance a").first.click()
+    served.locator(".slider").press("ArrowRight")
+    problem = served.locator(".choice .problem")
+    sign("...")
+    expect(problem).not_to_be_empty(timeout=LONG)
+    assert _untranslated(served, named) == []
+    served.fill("#choice-by", "0")
+    served.locator(".save").click()
+    expect(served.locator(".choice .outcome")).not_to_be_empty()
+    assert _untranslated(served, named) == []
+    served.locator(".sign").click()
+    served.locator(".done").click(timeout=LONG)
+    assert _untranslated(served, named) == []
+    sign("0")
+    expect(problem).not_to_be_empty(timeout=LONG)
+    assert _untranslated(served, named) == []
+    assert served.locator(".choice code").count() == 0, "said in words, not as a terminal is told"
+    served.fill("#choice-by", "1")
+    served.locator(".sign").click()
+    served.wait_for_selector(".done", timeout=LONG)
+    assert _untranslated(served, named) == []
+    served.locator(".done").click()
+    served.locator(".slider").press("ArrowRight")
+    assert _untranslated(served, named) == []
+    served.locator("nav a").first.click()
+    served.reload()
+    served.wait_for_selector(".before button")
+    assert _untranslated(served, named) == []
 
 
 def test_a_calibration_in_other_words_is_not_signed_and_the_error_says_which_setting_to_look_at(

@@ -1,36 +1,57 @@
 // What others saved and signed before, on a page that is served: above every view, with a way to go on from there.
 const BEFORE = JSON.parse(document.getElementById("before")?.textContent ?? "null");
+const MOST_NAMED = 3;
+let banner = null;
+if (BEFORE?.signed) keepSigned(BEFORE.signed.bands);
 
 function showBefore() {
-  if (!BEFORE) return;
-  const { saved, signed } = BEFORE;
-  const names = signed ? { by: signed.by.map(isolated).join(words("examples.and")) } : null;
-  const notices = [
-    signed ? notice([words("before.signed", names), ...signed.missing.map(sentence)], signed.choices) : null,
-    saved ? notice([words("before.saved", { by: saved.by ? isolated(saved.by) : words("before.nobody"), path: isolated(saved.path) }), saved.rationale ? isolated(saved.rationale) : ""], saved.choices) : null,
-  ].filter(Boolean);
-  if (notices.length) APP.before(element("aside", { class: "before", "aria-label": words("before.title") }, notices));
+  banner?.remove();
+  const notices = BEFORE ? [signedNotice(BEFORE), savedNotice(BEFORE)].filter(Boolean) : [];
+  banner = notices.length ? element("aside", { class: "before", "aria-label": words("before.title") }, notices) : null;
+  if (banner) APP.before(banner);
 }
 
-function notice(lines, choices) {
+// Somebody signed just now: what the page knows of signatures is what the server says.
+function signedNow(signed) {
+  BEFORE.signed = signed;
+  keepSigned(signed.bands);
+  showBefore();
+}
+
+function signedNotice({ signed }) {
+  if (!signed) return null;
+  const by = signed.by.map(isolated).join(words("examples.and"));
+  const lacking = signed.bands.filter(({ missing }) => missing > 0).length;
+  const lines = [words("before.signed", { by }), whatMoved(signed.bands), lacking ? words("before.lacking", { n: lacking, choose: words("choice.open") }) : words("served.complete")];
+  return notice(lines, words("before.show_signed", { by }), signed.bands);
+}
+
+function savedNotice({ saved, signed }) {
+  if (!saved) return null;
+  const by = saved.by ? isolated(saved.by) : words("before.nobody");
+  const opening = saved.on ? words("before.saved_on", { by, date: saved.on }) : words("before.saved", { by });
+  const why = saved.rationale ? isolated(saved.rationale) : "";
+  const isSame = signed && thresholdsIn(saved.choices).join() === thresholdsIn(signed.bands).join();
+  if (isSame) return notice([opening, why, words("before.same")], null, []);
+  return notice([opening, why, whatMoved(saved.choices)], words("before.show_saved", { by }), saved.choices);
+}
+
+// What a choice changes of the thresholds as they were calibrated.
+function whatMoved(choices) {
+  const wanted = thresholdsIn(choices);
+  const moved = PAGE.policies.flatMap((policy, place) => policy.bands.flatMap((band, bandPlace) => {
+    const threshold = wanted[place][bandPlace];
+    if (threshold === band.record.threshold) return [];
+    return [words("before.item", { policy: isolated(policy.name), band: isolated(band.title), threshold: shownOrOff(threshold) })];
+  }));
+  if (!moved.length) return words("before.as_calibrated");
+  const named = [...moved.slice(0, MOST_NAMED), ...(moved.length > MOST_NAMED ? [words("before.more", { n: moved.length - MOST_NAMED })] : [])];
+  return words("before.moved", { n: moved.length, list: named.join(words("before.and")) });
+}
+
+function notice(lines, label, choices) {
   const shown = element("span", { class: "soft", role: "status" });
-  const button = element("button", { type: "button", onclick: () => goOn(choices, shown) }, words("before.show"));
-  return element("div", {}, lines.filter(Boolean).map((line) => element("p", {}, line)), element("p", {}, button, " ", shown));
-}
-
-// Bands that a choice leaves out stand where they were calibrated: that is what was chosen.
-async function goOn(choices, shown) {
-  PAGE.policies.forEach((policy, place) => {
-    CHOSEN[place] = policy.bands.map((band, bandPlace) => {
-      const chosen = choices.find((each) => each.policy_id === policy.policy_id && each.band === bandPlace);
-      return chosen ? chosen.threshold : band.record.threshold;
-    });
-  });
-  APP.dataset.view = "";
-  await render();
-  say(shown, words("before.shown"));
-}
-
-function sentence(text) {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+  const show = () => showChoices(choices).then(() => say(shown, words("before.shown")));
+  const button = label && element("p", {}, element("button", { type: "button", onclick: show }, label), " ", shown);
+  return element("div", {}, lines.filter(Boolean).map((line) => element("p", {}, line)), button);
 }

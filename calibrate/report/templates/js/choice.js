@@ -58,23 +58,26 @@ async function openChoice(policyPlace) {
   const name = element("input", { id: "choice-by", type: "text", maxlength: 120, autocomplete: "name" });
   const rationale = element("textarea", { id: "choice-rationale", rows: 3, maxlength: 4000 });
   const problem = element("p", { class: "problem", role: "alert" });
-  const served = DELIVERY.serve?.(boxes, () => choiceText(kept(), name.value.trim(), rationale.value.trim()), { name, rationale, problem });
-  const dialog = element(
-    "dialog", { class: "choice", "aria-labelledby": "choice-title" },
-    element(
-      "form", { method: "dialog", onsubmit: submit },
-      element("h2", { id: "choice-title" }, words("choice.title")),
-      element("p", { class: "soft" }, words(DELIVERY.about)),
-      entries.length ? element("ul", { class: "entries" }, boxes.map((box) => box.node)) : element("p", {}, words("choice.nothing")),
-      served?.others,
-      element("label", { for: "choice-by" }, words("choice.by")), name,
-      element("label", { for: "choice-rationale" }, words("choice.rationale")), rationale,
-      problem,
-      served?.outcome,
-      element("div", { class: "buttons" }, element("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, words("choice.cancel")), element("button", { type: "submit", class: served ? "quiet save" : "strong", disabled: !entries.length }, words(DELIVERY.words)), served?.button),
-    ),
+  const order = element("div", { class: "order", role: "status" });
+  const served = DELIVERY.serve?.(boxes, () => choiceText(kept(), name.value.trim(), rationale.value.trim()), { name, rationale, problem, finish });
+  let isFinished = false;
+  const form = element(
+    "form", { method: "dialog", onsubmit: submit },
+    element("h2", { id: "choice-title" }, words("choice.title")),
+    element("p", { class: "soft" }, words(DELIVERY.about)),
+    entries.length ? element("ul", { class: "entries" }, boxes.map((box) => box.node)) : element("p", {}, words("choice.nothing")),
+    order,
+    served?.others,
+    element("label", { for: "choice-by" }, words("choice.by")), name,
+    element("label", { for: "choice-rationale" }, words("choice.rationale")), rationale,
+    problem,
+    served?.outcome,
+    element("div", { class: "buttons" }, element("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, words("choice.cancel")), element("button", { type: "submit", class: served ? "quiet save" : "strong", disabled: !entries.length }, words(DELIVERY.words)), served?.button),
   );
+  const dialog = element("dialog", { class: "choice", "aria-labelledby": "choice-title" }, form);
   dialog.addEventListener("close", () => dialog.remove());
+  boxes.forEach(({ input }) => input.addEventListener("change", sayOrder));
+  sayOrder();
   document.body.append(dialog);
   dialog.showModal();
 
@@ -82,7 +85,31 @@ async function openChoice(policyPlace) {
     return boxes.filter((box) => box.input.checked).map((box) => box.entry);
   }
 
+  // Where the bands of a policy would stand, with what is ticked: those that are not stay as calibrated.
+  function sayOrder() {
+    const said = PAGE.policies.flatMap((policy, place) => {
+      const wanted = policy.bands.map((band, bandPlace) => {
+        const entry = kept().find((each) => each.policyPlace === place && each.bandPlace === bandPlace);
+        return entry ? entry.threshold : band.record.threshold;
+      });
+      return bandOrder(place, wanted).map((sentence) => words("choice.order", { policy: isolated(policy.name), sentence }));
+    });
+    order.replaceChildren(...said.map(caution));
+  }
+
+  // Nothing is left to do but to read what came of it; `after` runs when that is closed.
+  function finish(title, content, after) {
+    if (!dialog.open) return after();
+    isFinished = true;
+    const done = element("button", { type: "submit", class: "strong done", "aria-describedby": "choice-outcome" }, words("choice.done"));
+    form.replaceChildren(element("h2", { id: "choice-title" }, title), element("div", { class: "came", id: "choice-outcome" }, content), element("div", { class: "buttons" }, done));
+    dialog.addEventListener("close", after);
+    dialog.scrollTop = 0;
+    return done.focus({ preventScroll: true });
+  }
+
   async function submit(event) {
+    if (isFinished) return undefined;
     event.preventDefault();
     if (!kept().length) return say(problem, words("choice.none_kept"));
     try {
@@ -90,10 +117,14 @@ async function openChoice(policyPlace) {
       if (!served) return dialog.close();
       served.say(said);
     } catch (error) {
-      say(problem, error.message);
+      tellProblem(problem, error);
     }
     return undefined;
   }
+}
+
+function tellProblem(problem, { message, technical }) {
+  problem.replaceChildren(message, ...(technical ? [" ", element("code", {}, technical)] : []));
 }
 
 async function withStanding(entry) {

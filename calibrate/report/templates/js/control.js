@@ -27,6 +27,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
   const node = element(
     "div", { class: "control" },
     element("div", { class: "axis-box", dir: "ltr" }, scoreBars(policy), reach, range, others, slider, ticks()),
+    element("p", { class: "axis-title", dir: "ltr", "aria-hidden": "true" }, words("control.axis")),
     element("div", { class: "entry" }, element("label", { for: id }, words("control.threshold")), field, probability, back, off),
     note,
   );
@@ -60,11 +61,25 @@ function control(policyPlace, bandPlace, numbers, choose) {
 
   function type() {
     const wanted = field.value === "" ? NaN : Math.fround(Number(field.value));
-    if (!Number.isFinite(wanted)) return update();
+    const now = CHOSEN[policyPlace][bandPlace];
+    if (!Number.isFinite(wanted)) {
+      if (now !== null) choose(now);
+      return say(note, now === null ? "" : words("control.no_number", { nearest: typed(now) }));
+    }
+    // Enter is followed by a change event, which finds what is shown already: what was said of it stays.
+    if (wanted === now) return undefined;
     const threshold = numbers.threshold[cutAt(numbers, wanted)];
     choose(threshold);
-    say(note, threshold === wanted ? "" : words("control.snapped", { wanted: typed(wanted), nearest: typed(threshold) }));
-    return undefined;
+    return say(note, threshold === wanted ? "" : whyOther(wanted, threshold));
+  }
+
+  // Why another threshold is shown than somebody typed.
+  function whyOther(wanted, threshold) {
+    const [high, low] = [numbers.threshold[0], numbers.threshold[numbers.n - 1]];
+    const values = { wanted: typed(wanted), nearest: typed(threshold) };
+    if (PAGE.evidence.scores.scale === "probability" && (wanted < 0 || wanted > 1)) return words("control.outside", { ...values, low: "0", high: "1" });
+    if (wanted > high || wanted < low) return words("control.beyond", { ...values, low: typed(low), high: typed(high) });
+    return words("control.snapped", values);
   }
 
   function toggle() {
@@ -104,6 +119,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
     if (document.activeElement !== slider || Math.abs(Number(slider.value) - logitOf(threshold ?? 0)) > 0) slider.value = isOff ? slider.max : logitOf(threshold);
     slider.setAttribute("aria-valuetext", isOff ? words("standing.off") : words("control.value", { threshold: typed(threshold), standing: words(`standing.${where ?? "certified"}`) }));
     field.value = isOff ? "" : typed(threshold);
+    field.placeholder = words("standing.off");
     say(note, "");
     const share = isOff ? null : probabilityOf(policy, threshold);
     say(probability, share === null ? "" : words("control.probability", { share: percent(share) }));

@@ -1,5 +1,5 @@
 // The precision-recall curve: a ribbon that holds everywhere at once, the certified range, the bands, the choice.
-const MARGIN = { left: 54, right: 14, top: 12, bottom: 38 };
+const MARGIN = { left: 54, right: 14, top: 28, bottom: 38 };
 
 function curve(policyPlace, bandPlace, numbers, choose) {
   const policy = PAGE.policies[policyPlace];
@@ -66,6 +66,7 @@ function curve(policyPlace, bandPlace, numbers, choose) {
         drawn("text", { class: "tick", x: MARGIN.left - 8, y: y(p) + 4, "text-anchor": "end" }, percent(Math.round(100 * p) / 100)),
       ]),
       ...shares.map((r) => drawn("text", { class: "tick", x: x(r), y: height - 20, "text-anchor": r === 1 ? "end" : "middle" }, percent(r))),
+      drawn("text", { class: "axis", x: 0, y: 12 }, words("curve.precision")),
       drawn("text", { class: "axis", x: x(1), y: height - 4, "text-anchor": "end" }, words(policy.floor === null ? "curve.recall" : "curve.recall_above")),
     ];
   }

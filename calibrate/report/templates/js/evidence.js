@@ -13,9 +13,9 @@ function span(dates) {
 }
 
 // The golden set and all that policies share.
-function sharedEvidence() {
+function sharedEvidence({ isOnPaper = false } = {}) {
   const { golden_set: golden, scores, traffic, error_budget: budget, pilot_digest: pilot } = PAGE.evidence;
-  return facts([
+  const told = [
     ["golden", foreign(`${golden.name} ${golden.version}`)],
     ["items", whole(golden.n_items)],
     ["population", foreign(golden.population)],
@@ -29,16 +29,22 @@ function sharedEvidence() {
     ["budget", words(`budget.${budget.mode}`, { n: budget.n_claims })],
     ["corrections", PAGE.evidence.corrections.length ? PAGE.evidence.corrections.join(" ") : words("evidence.uncorrected")],
     ["traffic", traffic && words("evidence.traffic_counted", { posts: whole(traffic.n_posts), n: traffic.days, days: grouped(String(traffic.days)), share: percent(traffic.sampled_share) })],
-    ["model", scores.model_digest === null ? words("evidence.foreign") : digest(scores.model_digest)],
+    ["model", scores.model_digest === null ? words("evidence.foreign") : null],
     ["runtime", scores.runtime && foreign(scores.runtime)],
     ["precisions", otherPrecisions(PAGE.evidence.precisions)],
+    ["pilot", pilot === null ? words("evidence.no_pilot") : null],
+  ];
+  const digests = [
+    ["model", scores.model_digest && digest(scores.model_digest)],
     ["golden_digest", digest(golden.digest)],
     ["scores_digest", digest(scores.digest)],
     ["traffic_digest", traffic && digest(traffic.digest)],
     ["production", PAGE.evidence.production && digest(PAGE.evidence.production.scores_digest)],
-    ["pilot", pilot === null ? words("evidence.no_pilot") : digest(pilot)],
+    ["pilot", pilot && digest(pilot)],
     ["calibration", digest(PAGE.calibration)],
-  ]);
+  ];
+  if (isOnPaper) return facts([...told, ...digests]);
+  return element("div", {}, facts(told), element("details", { class: "digests" }, element("summary", {}, words("evidence.digests")), facts(digests)));
 }
 
 // The model in fewer bits decides by thresholds of its own, certified in the same look.
@@ -91,9 +97,9 @@ function policyEvidence(policy, bandPlace) {
         element("h3", {}, words("evidence.how")),
         element("p", {}, foreign(record.reason)),
         how === null ? null : element("p", {}, words(`how.${how}`)),
-        record.method === "none" ? null : element("p", { class: "exactly" }, words("evidence.method", { method: isolated(record.method) })),
         record.assumptions.length ? element("h3", {}, words("evidence.holds_if")) : null,
         element("ul", {}, record.assumptions.map((sentence) => element("li", {}, foreign(sentence)))),
+        record.method === "none" ? null : element("details", { class: "exactly" }, element("summary", {}, words("evidence.technical")), element("p", {}, words("evidence.method", { method: isolated(record.method) }))),
         element("p", {}, element("a", { href: "#/method" }, words("evidence.statement"))),
       ),
     ),

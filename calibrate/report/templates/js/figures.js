@@ -18,26 +18,26 @@ function figuresAt(policyPlace, bandPlace, numbers) {
 }
 
 // A list of terms with their values and notes; its update takes the figures.
-function figureList(policy, band) {
+function figureList(policy, band, numbers) {
   const record = band.record;
   const isReview = REVIEWING.has(record.action);
   const unit = policy.traffic ? "day" : "sample";
   const rows = [
-    ["precision", (f) => shown(f.precision, percent), (f) => f.lower === null ? "" : words("figure.lower", { bound: percent(f.lower) })],
-    ["recall", (f) => shown(f.recall, percent), (f) => f.interval === null ? "" : words("figure.interval", { low: percent(f.interval[0]), high: percent(f.interval[1]) })],
+    ["precision", (f) => shown(f.precision, percent), (f) => f.lower === null ? "" : words("figure.lower", { bound: percent(f.lower) }), (f) => over(f, "all")],
+    ["recall", (f) => shown(f.recall, percent), (f) => f.interval === null ? "" : words("figure.interval", { low: percent(f.interval[0]), high: percent(f.interval[1]) }), (f) => over(f, "caught")],
     [`posts.${unit}`, (f) => (f.volume ? shownVolume(f.volume) : shown(f.posts, estimate)), (f) => ownPart(f)],
-    [`${isReview ? "needless" : "wrongful"}.${unit}`, (f) => shown(f.wrongful, estimate), () => words("figure.estimated")],
+    [`${isReview ? "needless" : "wrongful"}.${unit}`, (f) => shown(f.wrongful, estimate), () => words("figure.estimated"), (f) => (f.taken === null ? "" : words("over.own"))],
     [`left.${unit}`, (f) => shown(f.left, estimate), () => words(policy.floor === null ? "figure.left" : "figure.left_above")],
     isReview && policy.traffic ? ["hours", (f) => estimate(reviewHours(f.posts)), (f) => ofCapacity(record, f)] : null,
     ["ribbon", (f) => shown(f.ribbon, percent), () => words(band.has_ribbon ? "figure.holds" : "figure.no_ribbon")],
-    ["labels", (f) => whole(f.labelled), (f) => words("figure.flagged", { n: f.flagged, all: whole(policy.n_labelled + policy.n_unknown) })],
+    ["labels", (f) => whole(f.labelled), (f) => words("figure.flagged", { n: f.flagged, all: whole(policy.n_labelled + policy.n_unknown) }), (f) => over(f, "all")],
   ].filter(Boolean);
-  const cells = rows.map(([name, value, note]) => {
-    const parts = { value: element("dd", { class: "value", "data-figure": name.split(".")[0] }), note: element("dd", { class: "note" }) };
-    return { ...parts, node: element("div", { class: `figure ${name.split(".")[0]}` }, element("dt", {}, words(`figure.${name}`)), parts.value, parts.note), show: value, explain: note };
+  const cells = rows.map(([name, value, note, posts]) => {
+    const parts = { value: element("dd", { class: "value", "data-figure": name.split(".")[0] }), note: element("dd", { class: "note" }), over: element("dd", { class: "over" }) };
+    return { ...parts, node: element("div", { class: `figure ${name.split(".")[0]}` }, element("dt", {}, words(`figure.${name}`)), parts.value, parts.over, parts.note), show: value, explain: note, posts };
   });
   const list = element("dl", { class: "figures" }, cells.map((cell) => cell.node));
-  const lack = record.certified_range !== null || record.threshold !== null ? null : lacking(record);
+  const lack = record.certified_range !== null || record.threshold !== null ? null : lacking(policy, band, numbers);
   return {
     node: element("div", {}, list, lack),
     update(figures) {
@@ -46,23 +46,21 @@ function figureList(policy, band) {
       for (const cell of cells) {
         say(cell.value, figures ? cell.show(figures) : "–");
         say(cell.note, figures ? cell.explain(figures) : "");
+        say(cell.over, figures && cell.posts ? cell.posts(figures) : "");
       }
     },
   };
+
+  // Which posts a share is of: all from the threshold on, however many of them the bands before take.
+  function over(f, name) {
+    const posts = f.taken === null ? name : `${name}_taken`;
+    return words(`over.${posts}`, { threshold: shownThreshold(f.threshold) });
+  }
 
   function ownPart(f) {
     if (f.taken === null) return words("figure.from", { threshold: shownThreshold(f.threshold) });
     return f.volume && f.volume.high === 0 ? words("figure.taken") : words("figure.part", { threshold: shownThreshold(f.threshold) });
   }
-}
-
-// What a band that is not attainable has, and what it would take.
-function lacking(record) {
-  const rows = [
-    ["now", whole(record.n_labelled), ""],
-    record.labels_needed && ["needed", words("figure.needed_value", { about: about(record.labels_needed) }), words("figure.an_estimate")],
-  ].filter(Boolean);
-  return element("dl", { class: "figures" }, rows.map(([name, value, note]) => element("div", { class: "figure" }, element("dt", {}, words(`figure.${name}`)), element("dd", { class: "value" }, value), element("dd", { class: "note" }, note))));
 }
 
 function shown(value, format) {

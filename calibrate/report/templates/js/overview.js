@@ -5,7 +5,9 @@ function overview() {
   const promised = bands.filter(({ band }) => band.record.kind !== "capacity");
   const certified = promised.filter(({ band }) => band.record.status === "certified").length;
   const fitting = bands.filter(({ band }) => band.record.status === "fits").length;
-  const signers = [...new Set(bands.flatMap(({ band }) => band.record.signatures.map(({ by }) => by)))];
+  const signed = [...SIGNED.values()];
+  const signers = [...new Set(signed.flatMap(({ signatures }) => signatures.map(({ by }) => by)))];
+  const lacking = signed.filter(({ missing, signatures }) => missing > 0 && signatures.length).length;
   const body = element("tbody", {}, bands.map(bandRow));
   const withTraffic = PAGE.evidence.traffic !== null;
   const search = PAGE.policies.length > 8 ? searchField(body, bands) : null;
@@ -15,7 +17,7 @@ function overview() {
       "header", { class: "masthead" },
       element("h1", {}, words("overview.title", { n: certified, all: whole(promised.length) })),
       element("p", { class: "lead" }, words("overview.lead", { n: PAGE.policies.length }), " ", fitting ? words("overview.fitting", { n: fitting }) : ""),
-      signers.length ? element("p", { class: "lead" }, words("overview.signed", { by: signers.map(isolated).join(words("examples.and")) })) : null,
+      signers.length ? element("p", { class: "lead" }, words("overview.signed", { by: signers.map(isolated).join(words("examples.and")) }), " ", lacking && !BEFORE?.signed ? words("overview.lacking", { n: lacking }) : "") : null,
     ),
     cautions(),
     search,
@@ -28,6 +30,7 @@ function overview() {
         body,
       ),
     ),
+    element("p", { class: "soft" }, words("overview.figures")),
     guide(),
     section("shared", words("evidence.shared"), sharedEvidence(), element("p", { class: "soft" }, words("overview.files"))),
   );
@@ -35,26 +38,50 @@ function overview() {
 
 function overviewHeads(withTraffic) {
   const names = ["band", "verdict", "threshold", "promise", "precision", "recall", ...(withTraffic ? ["volume"] : []), ...(PAGE.evidence.production ? ["production"] : [])];
-  return names.map((name) => element("th", { scope: "col", class: name === "production" ? "number against" : ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, words(`overview.${name}`)));
+  return names.map((name) => element("th", { scope: "col", class: name === "production" ? "number against" : ["threshold", "precision", "recall", "volume"].includes(name) ? "number" : "" }, overviewHead(name)));
+}
+
+// Of a figure its head says over which posts it is.
+const NOTED = new Set(["precision", "recall", "volume"]);
+
+function overviewLabel(name) {
+  const figure = words(`overview.${name}`);
+  return NOTED.has(name) ? words("overview.noted", { figure, over: words(`overview.note.${name}`) }) : figure;
+}
+
+function overviewHead(name) {
+  return NOTED.has(name) ? [words(`overview.${name}`), element("span", { class: "over" }, words(`overview.note.${name}`))] : words(`overview.${name}`);
 }
 
 function bandRow({ policy, policyPlace, band, bandPlace }) {
   const record = band.record;
   const threshold = CHOSEN[policyPlace][bandPlace];
   const moved = isMoved(policyPlace, bandPlace);
-  const where = moved ? null : standing(band, threshold, policy.traffic ? band.daily_volume : undefined);
-  const cell = (name, text, kind = "number") => element("td", { class: kind, "data-label": words(`overview.${name}`) }, text);
+  // Of a threshold that was moved the page has figures at hand where it was signed there.
+  const isSigned = isSignedHere(policyPlace, bandPlace);
+  const told = !moved ? { ...record, daily_volume: band.daily_volume } : isSigned ? signedOf(policyPlace, bandPlace) : null;
+  const where = told && standing(band, threshold, policy.traffic ? told.daily_volume : undefined);
+  const verdict = [told ? standingBadge(where) : badge("warn", words("overview.moved")), " ", signedBadge(policyPlace, bandPlace), told && !moved ? afterVerdict(band, where) : null, signedAside(policyPlace, bandPlace)];
+  const cell = (name, text, kind = "number") => element("td", { class: kind, "data-label": overviewLabel(name) }, text);
   return element(
     "tr", {},
     element("th", { scope: "row" }, element("a", { href: `#/${policy.policy_id}/${bandPlace + 1}` }, foreign(policy.name, { class: "policy-name" }), " ", foreign(band.title, { class: "band-name" }))),
-    cell("verdict", moved ? badge("warn", words("overview.moved")) : [standingBadge(where), afterVerdict(band, where)], ""),
+    cell("verdict", verdict, ""),
     cell("threshold", threshold === null ? "–" : shownThreshold(threshold)),
     cell("promise", claim(record), "wide"),
-    cell("precision", moved ? "–" : shown(record.precision, percent)),
-    cell("recall", moved ? "–" : shown(record.recall, percent)),
-    PAGE.evidence.traffic ? cell("volume", moved || !band.daily_volume ? "–" : shownVolume(band.daily_volume)) : null,
+    cell("precision", shown(told?.precision, percent)),
+    cell("recall", shown(told?.recall, percent)),
+    PAGE.evidence.traffic ? cell("volume", told?.daily_volume ? shownVolume(told.daily_volume) : "–") : null,
     PAGE.evidence.production ? cell("production", moved ? "–" : productionCell(policy, bandPlace)) : null,
   );
+}
+
+// Who signed, and at which threshold where another one is shown.
+function signedAside(policyPlace, bandPlace) {
+  const kept = signedOf(policyPlace, bandPlace);
+  if (!kept) return null;
+  const who = signersOf(kept);
+  return element("span", { class: "aside" }, isSignedHere(policyPlace, bandPlace) ? who : words("overview.signed_at", { who, threshold: shownOrOff(kept.threshold) }));
 }
 
 // What a badge alone would hide: a slice that fails, or how far away a promise is.

@@ -7,7 +7,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const sentence = element("h2", { class: "verdict" });
   const moved = element("p", { class: "moved" });
   const spoken = element("p", { class: "unseen", "aria-live": "polite" });
-  const list = figureList(policy, band);
+  const list = figureList(policy, band, numbers);
   const tabs = bandTabs(policyPlace, bandPlace);
   const drawing = numbers.n ? curve(policyPlace, bandPlace, numbers, choose) : null;
   const handle = numbers.n ? control(policyPlace, bandPlace, numbers, choose) : null;
@@ -17,6 +17,7 @@ function policyView(policyPlace, bandPlace, numbers) {
   const pace = REVIEWING.has(band.record.action) && policy.traffic ? reviewPace(() => update()) : null;
   const order = element("div", { class: "order" });
   const printed = element("table", { class: "list" });
+  const signatures = signedNote(policyPlace, bandPlace);
   let speaking = 0;
   let ordered = null;
   const node = element(
@@ -25,14 +26,14 @@ function policyView(policyPlace, bandPlace, numbers) {
     tabs.node,
     element(
       "div", { class: "panel", id: "panel", role: "tabpanel", "aria-labelledby": `tab-${bandPlace}` },
-      element("div", { class: "words" }, state, sentence, moved, signedBy(band), spoken),
+      element("div", { class: "words" }, state, sentence, moved, signatures.node, spoken),
       element(
         "div", { class: "board" },
         element("div", { class: "drawings" }, drawing?.node ?? element("p", { class: "soft" }, words("curve.none")), drawing ? legend(policy, band, bandPlace) : null, handle?.node, handle ? scoreLegend(policy) : null),
         element("div", { class: "numbers" }, list.node, pace, element("button", { type: "button", class: "strong choose", onclick: () => openChoice(policyPlace) }, words("choice.open"))),
       ),
       order,
-      element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence()),
+      element("div", { class: "in-print" }, printed, element("h3", {}, words("evidence.shared")), sharedEvidence({ isOnPaper: true })),
       against.node,
       slices.node,
       examples.node,
@@ -51,7 +52,8 @@ function policyView(policyPlace, bandPlace, numbers) {
     const figures = figuresAt(policyPlace, bandPlace, numbers);
     const where = standing(band, CHOSEN[policyPlace][bandPlace], policy.traffic ? (figures?.volume ?? null) : undefined);
     node.dataset.standing = where;
-    state.replaceChildren(standingBadge(where));
+    state.replaceChildren(...[standingBadge(where), signedBadge(policyPlace, bandPlace)].filter(Boolean));
+    signatures.update();
     say(sentence, verdict(policy, band, where, figures));
     say(moved, isMoved(policyPlace, bandPlace) ? words(`moved.${where}`) : "");
     list.update(figures);
@@ -161,16 +163,16 @@ function bandsInPrint(policyPlace, numbers) {
     const cells = [standingBadge(where), figures ? shownThreshold(figures.threshold) : "–", claim(band.record), shown(figures?.precision, percent), shown(figures?.recall, percent), figures?.volume ? shownVolume(figures.volume) : "–"];
     return element("tr", {}, element("th", {}, foreign(band.title)), cells.map((cell, i) => element("td", { class: [1, 3, 4, 5].includes(i) ? "number" : "" }, cell)));
   });
-  return [element("thead", {}, element("tr", {}, heads.map((name, i) => element("th", { class: [2, 4, 5, 6].includes(i) ? "number" : "" }, words(`overview.${name}`))))), element("tbody", {}, rows)];
+  return [element("thead", {}, element("tr", {}, heads.map((name, i) => element("th", { class: [2, 4, 5, 6].includes(i) ? "number" : "" }, overviewHead(name))))), element("tbody", {}, rows)];
 }
 
 // Sentences: a band that starts where those before it have taken every post never sees one of its own.
-function bandOrder(policyPlace) {
+function bandOrder(policyPlace, thresholds = CHOSEN[policyPlace]) {
   const policy = PAGE.policies[policyPlace];
   const said = [];
   let below = null;
   policy.bands.forEach((band, place) => {
-    const threshold = CHOSEN[policyPlace][place];
+    const threshold = thresholds[place];
     if (threshold === null) return;
     if (below !== null && threshold >= below.threshold) {
       said.push(words("caution.order", { band: isolated(band.title), before: isolated(below.title), threshold: shownThreshold(threshold) }));

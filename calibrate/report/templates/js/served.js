@@ -2,12 +2,15 @@
 if (document.documentElement.dataset.served !== undefined) {
   DELIVERY.about = "served.about";
   DELIVERY.words = "served.save";
-  DELIVERY.deliver = async (text) => words("served.saved", { file: isolated((await asked("/choice", "text/yaml", text, "served.unsaved")).saved) });
+  DELIVERY.deliver = async (text) => {
+    await asked("/choice", "text/yaml", text, "served.unsaved");
+    return words("served.saved");
+  };
   DELIVERY.serve = signing;
 }
 
 // What signing adds to the dialog: a reason for each threshold without a promise, a button, and what came of it.
-function signing(boxes, text, { name, rationale, problem }) {
+function signing(boxes, text, { name, rationale, problem, finish }) {
   const outcome = element("div", { class: "outcome", role: "status" });
   const button = element("button", { type: "button", class: "strong sign", disabled: !boxes.length, onclick: sign }, words("served.sign"));
   boxes.filter((box) => !SAFE.has(box.entry.where)).forEach(addWaiver);
@@ -32,12 +35,11 @@ function signing(boxes, text, { name, rationale, problem }) {
       const waived = boxes.filter((box) => box.waiver && box.input.checked);
       const waivers = Object.fromEntries(waived.map(({ entry, waiver }) => [`${entry.policy.policy_id}.${entry.bandPlace}`, waiver.value]));
       const said = await asked("/sign", "application/json", JSON.stringify({ choice: text(), waivers }), "served.refused");
-      // The last line says to a terminal that nothing is missing.
-      const lines = said.complete ? said.lines.slice(0, -1) : said.lines;
-      tell(words("served.signed", { said: said.signed }), ...lines, said.complete && words("served.complete"));
+      signedNow(said.signed);
+      finish(words("served.title"), cameOf(said), showSigned);
     } catch (error) {
       tell();
-      say(problem, error.message);
+      tellProblem(problem, error);
     } finally {
       button.disabled = false;
     }
@@ -82,6 +84,13 @@ async function asked(path, type, body, refusal) {
   }
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   const said = isJson ? await answer.json() : { refused: [await answer.text()] };
-  if (said.refused) throw new Error(`${words(refusal)} ${said.refused.join("\n")}`);
+  if (said.refused) throw refusalOf(words(refusal), said);
   return said;
+}
+
+// What a person at the page can mend is told in plain words; all else is for whoever runs the page, as it stands.
+function refusalOf(opening, { refused, told }) {
+  const error = new Error(`${opening} ${told ?? words("served.technical")}`);
+  if (told === undefined) error.technical = refused.join("\n");
+  return error;
 }

@@ -18,7 +18,7 @@ function sliceSection(policy, bandPlace, numbers) {
     "slices", words("slices.title"), summary,
     element("div", { class: "chips" }, element("div", { role: "group", "aria-label": words("slices.columns") }, columns.length > 1 ? pickers : []), element("div", { role: "group", "aria-label": words("slices.views") }, views)),
     holder,
-    element("p", { class: "soft" }, words(isTested ? "slices.about" : "slices.about_untested")),
+    element("p", { class: "soft" }, words(isTested ? "slices.about" : "slices.about_untested"), " ", words(policy.traffic?.sliced_by.length ? "slices.over_volume" : "slices.over")),
   );
   return { node, update };
 

@@ -48,11 +48,13 @@ function wouldDo(policy, figures) {
   const whose = words(policy.floor === null ? "verdict.violations" : "verdict.violations_above", {
     floor: policy.floor === null ? "" : shownThreshold(policy.floor),
   });
+  // What the bands before it take is caught as well, and not acted on by this one.
+  const isAlone = figures.taken === null;
   if (recall !== null && posts) {
-    return words("verdict.catches_and_acts", { recall: percent(recall), whose, volume: shownVolume(posts) });
+    return words(isAlone ? "verdict.catches_and_acts" : "verdict.catches_and_acts_too", { recall: percent(recall), whose, volume: shownVolume(posts) });
   }
   if (posts) return words("verdict.acts", { volume: shownVolume(posts) });
-  if (recall !== null) return words("verdict.catches", { recall: percent(recall), whose });
+  if (recall !== null) return words(isAlone ? "verdict.catches" : "verdict.catches_too", { recall: percent(recall), whose });
   return "";
 }
 
