@@ -1,5 +1,6 @@
 """What came of signing, in plain words."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,13 @@ def result_of(
 
 def _counted(bands: Sequence[BandRecord]) -> Iterator[str]:
     """How many thresholds stand on what: a promise, posts a day alone, or somebody's word."""
-    for status, name in (("certified", "promised"), ("fits", "fitting"), ("waived", "waived")):
-        number = sum(band.status == status for band in bands)
-        if number:
-            yield said(f"signed.count.{name}", n=number)
+    count = Counter(band.status for band in bands)
+    if count["certified"]:
+        yield said("signed.count.promised", n=count["certified"])
+    if count["fits"]:
+        yield said("signed.count.fitting", n=count["fits"])
+    if count["waived"]:
+        yield said("signed.count.waived", n=count["waived"])
 
 
 def missing_signatures(signed: OperatingPointsFile) -> Iterator[str]:
