@@ -155,7 +155,7 @@ def test_a_second_person_signs_what_the_first_one_did(browser, desk) -> None:
         page.fill("#choice-by", "Ada Lovelace")
         page.fill("#choice-rationale", "Fewer wrongful removals.")
         page.locator(".save").click()
-        expect(page.get_by_role("status")).to_contain_text("Saved. ")
+        expect(page.locator(".choice .outcome")).to_contain_text("Saved. ")
         page.keyboard.press("Escape")
         shown = page.evaluate("setpoint.CHOSEN")
         page.locator(".slider").press("ArrowRight")
