@@ -97,6 +97,11 @@ def _object_of(text: bytes) -> dict[str, Any] | str:
         return f"not JSON ({error}); {expected}"
     if not isinstance(found, dict):
         return f"{_kind(found)}; {expected}"
+    try:
+        if b"\\u" in text:
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"half of a surrogate pair ({error.object[error.start]!a}), which is no character; write it in full"
     return found
 
 
@@ -116,14 +121,14 @@ def _typed(values: list[Any], dtype: DataType) -> tuple[list[Any], list[tuple[in
     for place, value in enumerate(values):
         try:
             typed.append(None if value is None else _value(value, dtype))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             typed.append(None)
             problems.append((place, f"expected {type_in_words(dtype)}, found {_kind(value)}"))
     return typed, problems
 
 
 def _value(value: Any, dtype: DataType) -> Any:
-    """One value in a column's type; TypeError or ValueError where it has none. Numbers may be texts, as in polars."""
+    """One value in a column's type; an error of Python's where it has none. Numbers may be texts, as in polars."""
     if dtype == pl.String:
         if isinstance(value, list | dict):
             raise TypeError
