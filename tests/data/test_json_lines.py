@@ -29,7 +29,6 @@ def write(path: Path, *lines: object) -> Path:
         ('"b"', "a text; expected one JSON object a line"),
         ("5", "a number; expected one JSON object a line"),
         ("null", "null; expected one JSON object a line"),
-        ('{"item_id": "\\ud83d"}', r"half of a surrogate pair ('\ud83d'), which is no character"),
         ('{"item_id": ' + "[" * 100_000 + "}", "not JSON"),
         ("[1, 2]", "a list; expected one JSON object a line"),
     ],
@@ -121,6 +120,7 @@ def test_the_slow_reader_reads_what_polars_reads(tmp_path: Path) -> None:
         {**GOOD, "views": 3, "inclusion_prob": 1, "source": "web", "tags": ["x"], "caption": None, "extra": {"a": 1}},
         {**GOOD, "item_id": 7, "views": "4", "inclusion_prob": 0.5, "market": 5, "tags": None, "created_at": 2026},
     ]
+    rows += [{**GOOD, "item_id": "x", "caption": "half a \ud83d, a whole \U0001f600"}]
     fast = read_items(write(tmp_path / "items.jsonl", *rows))
     slow = check_items(write(tmp_path / "items.jsonl", *rows, "{")).frame
     assert slow.select(sorted(slow.columns)).equals(fast.select(sorted(fast.columns)))
