@@ -6,6 +6,7 @@ has failed, or has found a column of another type.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,9 @@ def _object_of(text: bytes) -> dict[str, Any] | str:
         return f"not JSON ({error}); {expected}"
     if not isinstance(found, dict):
         return f"{_kind(found)}; {expected}"
-    return found
+    # Half of a surrogate pair is no character; polars reads it as \0.
+    plain = re.sub("[\ud800-\udfff]", r"\\u0000", json.dumps(found, ensure_ascii=False)) if b"\\u" in text else ""
+    return json.loads(plain) if plain else found
 
 
 def _item_id(one: dict[str, Any], field: str) -> str | None:
@@ -116,14 +119,14 @@ def _typed(values: list[Any], dtype: DataType) -> tuple[list[Any], list[tuple[in
     for place, value in enumerate(values):
         try:
             typed.append(None if value is None else _value(value, dtype))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             typed.append(None)
             problems.append((place, f"expected {type_in_words(dtype)}, found {_kind(value)}"))
     return typed, problems
 
 
 def _value(value: Any, dtype: DataType) -> Any:
-    """One value in a column's type; TypeError or ValueError where it has none. Numbers may be texts, as in polars."""
+    """One value in a column's type; an error of Python's where it has none. Numbers may be texts, as in polars."""
     if dtype == pl.String:
         if isinstance(value, list | dict):
             raise TypeError

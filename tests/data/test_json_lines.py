@@ -29,6 +29,7 @@ def write(path: Path, *lines: object) -> Path:
         ('"b"', "a text; expected one JSON object a line"),
         ("5", "a number; expected one JSON object a line"),
         ("null", "null; expected one JSON object a line"),
+        ('{"item_id": ' + "[" * 100_000 + "}", "not JSON"),
         ("[1, 2]", "a list; expected one JSON object a line"),
     ],
 )
@@ -50,6 +51,8 @@ def test_a_line_that_is_no_object_is_named_and_the_others_are_read(tmp_path: Pat
         ({"views": "many"}, "views = 'many': expected a whole number, found a text"),
         ({"views": True}, "views = True: expected a whole number, found true"),
         ({"views": 2**70}, "views = 1180591620717411303424: expected a whole number"),
+        ({"views": 10**400}, f"views = 1{'0' * 39}…{'0' * 40}: expected a whole number, found a number"),
+        ({"inclusion_prob": 10**400}, f"inclusion_prob = 1{'0' * 39}…{'0' * 40}: expected a number, found"),
         ({"inclusion_prob": "half"}, "inclusion_prob = 'half': expected a number, found a text"),
         ({"caption": {"en": "fire"}, "views": []}, "caption = {'en': 'fire'}: expected a text, found an object"),
     ],
@@ -117,6 +120,7 @@ def test_the_slow_reader_reads_what_polars_reads(tmp_path: Path) -> None:
         {**GOOD, "views": 3, "inclusion_prob": 1, "source": "web", "tags": ["x"], "caption": None, "extra": {"a": 1}},
         {**GOOD, "item_id": 7, "views": "4", "inclusion_prob": 0.5, "market": 5, "tags": None, "created_at": 2026},
     ]
+    rows += [{**GOOD, "item_id": "x", "caption": "half a \ud83d, a whole \U0001f600"}]
     fast = read_items(write(tmp_path / "items.jsonl", *rows))
     slow = check_items(write(tmp_path / "items.jsonl", *rows, "{")).frame
     assert slow.select(sorted(slow.columns)).equals(fast.select(sorted(fast.columns)))
