@@ -86,6 +86,12 @@ def test_the_page_says_every_other_text_and_no_unknown_one() -> None:
     assert [key for key, _ in page_calls() if key not in CATALOGUE.page] == []
 
 
+def test_no_text_that_a_policy_lead_reads_is_a_command() -> None:
+    """What `sign` says to a terminal may name one; all else stands on the page, where nobody types commands."""
+    read = {key: text for key, text in CATALOGUE.written.items() if not key.startswith("signed")} | CATALOGUE.page
+    assert [key for key, text in read.items() if re.search("`|setpoint |[a-z]=…", str(text))] == []
+
+
 def test_the_page_gives_every_placeholder_that_its_texts_have() -> None:
     lacking = []
     for key, values in page_calls():
