@@ -135,8 +135,13 @@ def _add_int8(
     model, report = quantised_within(graph, measured, validation, precision, most_change)
     write_json(folder / "reports" / f"{precision}.json", report.model_dump(mode="json", by_alias=True))
     _add_precision(folder, precision, model)
-    kept = f"; in fp32 stay {', '.join(report.kept)}" if report.kept else ", all layers quantised"
-    return f"{precision}: a logit moves by {report.logit_change:.2g} on average{kept}"
+    if not report.layers:
+        return f"{precision}: a logit moves by {report.logit_change:.2g} on average, all layers quantised"
+    n_quantised = len(report.layers) - len(report.kept)
+    return (
+        f"{precision}: {n_quantised} of {len(report.layers)} layers quantised, which reports/{precision}.json lists; "
+        f"a logit moves by {report.logit_change:.2g} on average"
+    )
 
 
 def _add_precision(folder: Path, precision: Precision, model: onnx.ModelProto) -> None:
