@@ -119,6 +119,18 @@ def test_a_typed_threshold_is_kept_where_it_can_be_and_else_told(page: Page) -> 
     assert cut_now(page) == 1
 
 
+def test_a_typed_number_that_is_no_probability_is_told(browser, make_calibration) -> None:
+    calibration = make_calibration(scale="probability")
+    calibration.run()
+    with opened(browser, (calibration.out / "report" / "index.html").as_uri() + "#/fire/1") as page:
+        for typed in ("99", "-0.5"):
+            page.fill(FIELD, typed)
+            page.press(FIELD, "Tab")
+            expect(page.locator(".snapped")).to_contain_text(
+                f"{typed} is outside 0 to 1, where all scores lie; shown is"
+            )
+
+
 def test_each_figure_says_over_which_posts_it_is(page: Page) -> None:
     """Shares are over all posts from the threshold on, numbers of posts over the band's own part."""
     go(page, "#/fire/1")
