@@ -67,6 +67,7 @@ def test_the_dialog_repeats_that_a_band_sees_no_post_of_its_own(page: Page) -> N
     page.press(FIELD, "Enter")
     told = "so \u2068review"
     expect(page.locator(".order .caution").first).to_contain_text(told)
+    expect(page.locator(".verdict")).to_contain_text("The bands before it leave it no post.")
     page.locator(".choose").click()
     order = page.locator("dialog .order")
     expect(order).to_contain_text(told)
