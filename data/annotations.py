@@ -63,8 +63,6 @@ def check_annotations(
     """
     rows = read_rows(path, ANNOTATION_SCHEMA, REQUIRED)
     frame = rows.frame
-    if frame.schema.get("annotated_at") not in (None, pl.String):
-        frame = frame.with_columns(pl.col("annotated_at").cast(pl.String))
     frame, findings = with_columns_as(frame, ANNOTATION_SCHEMA, REQUIRED, path)
     check = RowCheck(frame, path, [*rows.wrong_values, *findings])
     for name, allowed in CHOICES.items():

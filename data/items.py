@@ -97,8 +97,6 @@ def check_item_rows(
         path: of their file.
         wrong_values: what was found wrong with them already; null in the frame.
     """
-    if frame.schema.get("created_at") not in (None, pl.String):
-        frame = frame.with_columns(pl.col("created_at").cast(pl.String))
     frame, findings = with_columns_as(frame, ITEM_SCHEMA, REQUIRED, path)
     check = RowCheck(frame, path, [*(wrong_values or []), *findings])
     if frame.is_empty():

@@ -1,6 +1,7 @@
 """`validate` finds in one run all that can be found, and says where."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data.errors import InputError
+from data.items import read_items
 from data.validation import validate
 
 
@@ -61,6 +63,16 @@ def test_a_column_of_another_type_hides_no_other_finding(tmp_path: Path, policy_
     assert any("items.parquet, media: expected a list of texts in each row, found String" in line for line in lines)
     assert any("row 2, item_id = 'a'" in line for line in lines)
     assert any("row 2, media_type = 'gif': expected photo or video (item 'a')" in line for line in lines)
+
+
+def test_times_may_be_of_any_type_that_can_be_written_out(tmp_path: Path, policy_folder: Path) -> None:
+    items = tmp_path / "items.parquet"
+    frame = pl.DataFrame({"item_id": ["a"], "media": [["a.jpg"]], "media_type": ["photo"]})
+    frame.with_columns(created_at=datetime(2026, 11, 2, 9, 30)).write_parquet(items)
+    assert read_items(items)["created_at"].to_list() == ["2026-11-02 09:30:00.000000"]
+    frame.with_columns(created_at=pl.Series([[2026, 11]])).write_parquet(items)
+    [line] = lines_of(policy_folder, items, media=False)
+    assert "items.parquet, created_at: expected a text in each row, found List(Int64)" in line
 
 
 def test_a_torn_items_file_hides_neither_policies_nor_annotations(tmp_path: Path, policy_folder: Path) -> None:

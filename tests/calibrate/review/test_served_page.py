@@ -252,6 +252,24 @@ def test_a_first_time_reader_signs_in_six_actions(browser, stranger) -> None:
     assert (line["by"], line["rationale"]) == ("Ada Lovelace", "Fewer wrongful removals.")
 
 
+def test_a_dialog_that_is_closed_while_signing_leaves_a_page_that_shows_what_came_of_it(browser, stranger) -> None:
+    with opened(browser, stranger.url) as page:
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+        fill_in(page, "Ada Lovelace")
+        page.locator(".sign").click()
+        page.keyboard.press("Escape")
+        expect(page.locator(".before")).to_contain_text("signed by \u2068Ada Lovelace\u2069", timeout=LONG)
+        expect(page.locator(".before")).to_contain_text("All of them stand as they were calibrated.")
+        expect(page.locator(".state")).to_have_text("Certified1 signature missing")
+        expect(page.locator("dialog")).to_have_count(0)
+    with opened(browser, (stranger.desk.out / "report" / "index.html").as_uri()) as page:
+        expect(page.locator(".lead").last).to_have_text(
+            "Signed by \u2068Ada Lovelace\u2069. 1 of the thresholds still needs the signature of a second person."
+        )
+        expect(page.locator(".glance tbody tr").nth(1)).to_contain_text("signed by \u2068Ada Lovelace\u2069 on 20")
+
+
 def test_what_only_the_server_can_mend_is_told_as_such(browser, stranger) -> None:
     with (stranger.desk.calibration.parent / "scores.parquet").open("ab") as file:
         file.write(b"x")

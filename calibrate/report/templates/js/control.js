@@ -28,8 +28,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
     "div", { class: "control" },
     element("div", { class: "axis-box", dir: "ltr" }, scoreBars(policy), reach, range, others, slider, ticks()),
     element("p", { class: "axis-title", dir: "ltr", "aria-hidden": "true" }, words("control.axis")),
-    element("div", { class: "entry" }, element("label", { for: id }, words("control.threshold")), field, probability, back, off),
-    note,
+    element("div", { class: "entry" }, element("label", { for: id }, words("control.threshold")), field, note, probability, back, off),
   );
   const order = logits();
   return { node, update };

@@ -84,7 +84,7 @@ function policyEvidence(policy, bandPlace) {
           ["labelled", whole(policy.n_labelled)],
           ["positive", whole(policy.n_positive)],
           ["unknown", whole(policy.n_unknown)],
-          ["agreement", policy.agreement === null ? words("evidence.no_agreement") : grouped(fixed(policy.agreement, 2))],
+          ["agreement", policy.agreement === null ? words("evidence.no_agreement") : words("evidence.alpha", { alpha: grouped(fixed(policy.agreement, 2)) })],
           ["weighted", policy.is_weighted ? words("evidence.is_weighted") : null],
           ["shift", record.prior_shift && words("evidence.shifted", shiftValues(record.prior_shift))],
           ["look", record.look && words("evidence.look_spent", { n: record.look.number, spent: percent(record.look.spent) })],

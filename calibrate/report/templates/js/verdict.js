@@ -48,6 +48,7 @@ function wouldDo(policy, figures) {
   const whose = words(policy.floor === null ? "verdict.violations" : "verdict.violations_above", {
     floor: policy.floor === null ? "" : shownThreshold(policy.floor),
   });
+  if (posts?.high === 0 && figures.taken !== null) return words("verdict.none_left");
   // What the bands before it take is caught as well, and not acted on by this one.
   const isAlone = figures.taken === null;
   if (recall !== null && posts) {
