@@ -17,7 +17,7 @@ from data.policy import Policy
 from data.preprocessing import Preprocessing
 from export.graph.contract import Contract, contract_of
 from export.graph.onnx_export import example_inputs, export_onnx, save_onnx
-from export.precision.fp16 import halved
+from export.precision.half import Half, halved
 from export.precision.int8 import Int8, quantised
 from export.scoring.batch import Batch
 from export.tensorrt.build import build_apart
@@ -105,7 +105,7 @@ def test_every_family_is_built(
     example = Batch(**{name: tensor.numpy() for name, tensor in example_inputs(contract).items()})
     kinds = {
         "fp32": graph,
-        "fp16": halved(graph),
+        **{kind: halved(graph, kind) for kind in get_args(Half)},
         **{kind: quantised(graph, [example], kind) for kind in get_args(Int8)},
     }
     outcomes = table.setdefault(name, {})
@@ -120,6 +120,7 @@ def test_every_family_is_built(
         outcomes[precision] = build_apart(request)
     assert outcomes["fp32"].built, outcomes["fp32"].refusals
     assert outcomes["fp16"].built, outcomes["fp16"].refusals
+    assert outcomes["bf16"].built, outcomes["bf16"].refusals
     assert outcomes["int8_symmetric"].built, outcomes["int8_symmetric"].refusals
     # Activations with a zero point are for CPUs.
     assert outcomes["int8"].stage == "parsing"
