@@ -108,11 +108,12 @@ class OnnxRuntime:
                 path, provider=provider, threads=threads, spinning=spinning, optimization=optimization
             )
         except InputError as error:
-            if all(each.data_type != TensorProto.BFLOAT16 for each in graph.graph.initializer):
+            is_bf16 = any(each.data_type == TensorProto.BFLOAT16 for each in graph.graph.initializer)
+            if not is_bf16 or error.__cause__ is None:  # the provider is not there
                 raise
             others = ", ".join(name for name in folder.record.precisions if name != precision)
             raise InputError(
-                f"{path}: ONNX Runtime {onnxruntime.__version__} does not run its bf16 with {PROVIDERS[provider]}; "
+                f"{path}: ONNX Runtime {onnxruntime.__version__} cannot compute in bf16 with {PROVIDERS[provider]}; "
                 f"score it with runtime=tensorrt on a CUDA GPU, or take another precision of this model: {others}"
             ) from error
         self.threads = threads if provider == "cpu" else 0

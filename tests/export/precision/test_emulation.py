@@ -91,7 +91,8 @@ def test_casts_round_to_nearest_even_and_are_never_dropped(level: str) -> None:
     random = np.random.default_rng(2)
     bits = random.integers(0, 2**31, 200_000, dtype=np.uint32)
     bits[::3] = (bits[::3] & 0xFFFF0000) | 0x8000  # ties
-    x = np.concatenate([bits.view(np.float32), np.float32([0, np.inf, 3.4e38, 1e-40, 65504, 1 + 2**-8, 1 + 3 * 2**-8])])
+    chosen = np.float32([0, np.inf, 3.4e38, 1e-40, 65504, 1 + 2**-8, 1 + 3 * 2**-8])
+    x = np.concatenate([bits.view(np.float32), chosen])
     x = x[~np.isnan(x)]
     np.testing.assert_array_equal(run(emulated(onnx.parser.parse_model(text)), x, level), rounded(x))
 
