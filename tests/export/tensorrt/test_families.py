@@ -1,4 +1,4 @@
-"""TensorRT-RTX builds an engine of every family of encoders; `-s` prints the table.
+"""TensorRT-RTX builds an engine of every family of encoders; `-s` prints the table. In bf16 they stay finite.
 
 Some graphs hold several families at once: an export costs seconds.
 """
@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from any_policy import POLICY
+from onnxruntime import InferenceSession
 from tiny_encoders import MAKERS
 
 from data.policy import Policy
 from data.preprocessing import Preprocessing
 from export.graph.contract import Contract, contract_of
+from export.graph.decision_head import LOGITS
 from export.graph.onnx_export import example_inputs, export_onnx, save_onnx
+from export.precision.emulation import emulated
 from export.precision.half import Half, halved
 from export.precision.int8 import Int8, quantised
 from export.scoring.batch import Batch
@@ -108,6 +112,11 @@ def test_every_family_is_built(
         **{kind: halved(graph, kind) for kind in get_args(Half)},
         **{kind: quantised(graph, [example], kind) for kind in get_args(Int8)},
     }
+    for kind in get_args(Half):
+        onnx.checker.check_model(kinds[kind], full_check=True)
+    fed = {each: array for each, array in example.arrays().items() if each in {put.name for put in graph.graph.input}}
+    session = InferenceSession(emulated(kinds["bf16"]).SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.isfinite(session.run([LOGITS], fed)[0]).all(), "in bf16"
     outcomes = table.setdefault(name, {})
     for precision, model in kinds.items():
         save_onnx(model, tmp_path / "model.onnx")
