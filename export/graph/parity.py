@@ -5,7 +5,7 @@ Whether decisions agree is another question, asked on the golden set when a rele
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,7 @@ class Parity(Strict):
         items: real items that the inputs were made of.
         tolerance: largest logit difference that was allowed; None where it was measured only.
         min_cosine: of the logits of one item; -1 to 1.
+        emulated: how, where the exported model could not run as it is; None where it ran.
     """
 
     format: Literal["setpoint/parity/v1"] = Field(alias="schema")
@@ -53,7 +54,18 @@ class Parity(Strict):
     max_logit_difference: float
     max_probability_difference: float
     min_cosine: float
+    emulated: str | None = None
     shapes: list[ShapeParity]
+
+
+class Exported(Protocol):
+    """What is held against a reference: a runtime, or the emulation of one."""
+
+    name: str
+
+    def run(self, batch: Batch) -> Outputs:
+        """Score one batch."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ def batches_of_many_shapes(runtime: Runtime, samples: Samples) -> Iterator[Batch
 
 
 def measure_parity(
-    reference: Runtime, exported: Runtime, batches: Iterable[Batch], *, items: int, tolerance: float | None
+    reference: Runtime, exported: Exported, batches: Iterable[Batch], *, items: int, tolerance: float | None
 ) -> Parity:
     """Run both on all batches.
 
@@ -165,7 +177,7 @@ def measure_parity(
     return parity
 
 
-def _run(exported: Runtime, batch: Batch) -> Outputs:
+def _run(exported: Exported, batch: Batch) -> Outputs:
     try:
         return exported.run(batch)
     except Exception as error:  # ONNX Runtime raises a class of its own for each status

@@ -216,5 +216,10 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented as error:
+        raise ReleaseError(
+            f"{path}: ONNX Runtime {onnxruntime.__version__} cannot compute in {path.parent.name} on a CPU; "
+            "take another --precision, such as fp32"
+        ) from error
     except Exception as error:  # the library raises a class of its own for each status
         raise ValueError(f"ONNX Runtime cannot open {path.name}: {str(error)[:300]}") from error

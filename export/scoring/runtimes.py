@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnx import TensorProto
 from tokenizers import Tokenizer
 
 from data.errors import InputError
@@ -102,9 +103,19 @@ class OnnxRuntime:
         self.preprocessing = folder.preprocessing
         self.tokenizer = folder.tokenizer()
         self.pad_token_id = pad_token_id(self.tokenizer)
-        self.session = open_session(
-            path, provider=provider, threads=threads, spinning=spinning, optimization=optimization
-        )
+        try:
+            self.session = open_session(
+                path, provider=provider, threads=threads, spinning=spinning, optimization=optimization
+            )
+        except InputError as error:
+            is_bf16 = any(each.data_type == TensorProto.BFLOAT16 for each in graph.graph.initializer)
+            if not is_bf16 or error.__cause__ is None:  # the provider is not there
+                raise
+            others = ", ".join(name for name in folder.record.precisions if name != precision)
+            raise InputError(
+                f"{path}: ONNX Runtime {onnxruntime.__version__} cannot compute in bf16 with {PROVIDERS[provider]}; "
+                f"score it with runtime=tensorrt on a CUDA GPU, or take another precision of this model: {others}"
+            ) from error
         self.threads = threads if provider == "cpu" else 0
         self.name = f"onnxruntime-{onnxruntime.__version__}-{provider}-{precision}"
 

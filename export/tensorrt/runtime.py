@@ -44,7 +44,10 @@ class TensorRtRuntime:
         folder = model if isinstance(model, ModelFolder) else read_model_folder(model)
         capability = gpu_capability()
         if capability is None:
-            raise InputError("a TensorRT engine runs on a CUDA GPU, and torch finds none here; use runtime=onnx")
+            further = " and another precision, as ONNX Runtime has no bf16 on CPUs" if precision == "bf16" else ""
+            raise InputError(
+                f"a TensorRT engine runs on a CUDA GPU, and torch finds none here; use runtime=onnx{further}"
+            )
         chosen = open_library(library)
         built = ensure_engine(
             engines,

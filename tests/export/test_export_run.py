@@ -160,16 +160,25 @@ def test_pixels_are_cast_before_anything_else_touches_them(model: Path) -> None:
 def test_each_precision_is_a_model_of_its_own(checkpoint: Path, split: Path, write_posts, tmp_path: Path) -> None:
     shutil.copytree(split, tmp_path / "split")
     write_posts(tmp_path / "split" / "train", 10)
-    precisions = ["fp32", "fp16", "int8"]
-    export(checkpoint=checkpoint, split=tmp_path / "split", out=tmp_path / "model", precisions=precisions)
+    precisions = ["fp32", "fp16", "bf16", "int8"]
+    summary = export(checkpoint=checkpoint, split=tmp_path / "split", out=tmp_path / "model", precisions=precisions)
     record = read_model_folder(tmp_path / "model").record
     assert list(record.precisions) == precisions
-    assert len({each.model_digest for each in record.precisions.values()}) == 3
-    for precision in ("fp16", "int8"):
+    assert len({each.model_digest for each in record.precisions.values()}) == 4
+    for precision in ("fp16", "bf16", "int8"):
         parity = read_json(tmp_path / "model" / "reports" / f"parity-{precision}.json")
         assert parity["max_logit_difference"] > 0
         assert parity["tolerance"] is None
+        if precision == "bf16":
+            assert parity["exported"].endswith("-cpu-bf16-emulated")
+            assert "computed in fp32 on numbers rounded to bf16" in parity["emulated"]
+            continue
+        assert parity["emulated"] is None
         assert OnnxRuntime(tmp_path / "model", precision=precision).name.endswith(f"-cpu-{precision}")
+    [line] = [line for line in summary.lines if line.startswith("bf16, ")]
+    assert "emulated, as ONNX Runtime has no bf16 on CPUs" in line
+    sizes = {name: (tmp_path / "model" / f"onnx/{name}/model.onnx").stat().st_size for name in precisions}
+    assert sizes["bf16"] == pytest.approx(sizes["fp16"], rel=0.01)
 
 
 def test_both_runtimes_score_alike(model: Path, checkpoint: Path, split: Path, tmp_path: Path) -> None:

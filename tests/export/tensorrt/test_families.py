@@ -1,4 +1,4 @@
-"""TensorRT-RTX builds an engine of every family of encoders; `-s` prints the table.
+"""TensorRT-RTX builds an engine of every family of encoders; `-s` prints the table. In bf16 they stay finite.
 
 Some graphs hold several families at once: an export costs seconds.
 """
@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from any_policy import POLICY
+from onnxruntime import InferenceSession
 from tiny_encoders import MAKERS
 
 from data.policy import Policy
 from data.preprocessing import Preprocessing
 from export.graph.contract import Contract, contract_of
+from export.graph.decision_head import LOGITS
 from export.graph.onnx_export import example_inputs, export_onnx, save_onnx
-from export.precision.fp16 import halved
+from export.precision.emulation import emulated
+from export.precision.half import Half, halved
 from export.precision.int8 import Int8, quantised
 from export.scoring.batch import Batch
 from export.tensorrt.build import build_apart
@@ -105,9 +109,14 @@ def test_every_family_is_built(
     example = Batch(**{name: tensor.numpy() for name, tensor in example_inputs(contract).items()})
     kinds = {
         "fp32": graph,
-        "fp16": halved(graph),
+        **{kind: halved(graph, kind) for kind in get_args(Half)},
         **{kind: quantised(graph, [example], kind) for kind in get_args(Int8)},
     }
+    for kind in get_args(Half):
+        onnx.checker.check_model(kinds[kind], full_check=True)
+    fed = {each: array for each, array in example.arrays().items() if each in {put.name for put in graph.graph.input}}
+    session = InferenceSession(emulated(kinds["bf16"]).SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.isfinite(session.run([LOGITS], fed)[0]).all(), "in bf16"
     outcomes = table.setdefault(name, {})
     for precision, model in kinds.items():
         save_onnx(model, tmp_path / "model.onnx")
@@ -120,6 +129,7 @@ def test_every_family_is_built(
         outcomes[precision] = build_apart(request)
     assert outcomes["fp32"].built, outcomes["fp32"].refusals
     assert outcomes["fp16"].built, outcomes["fp16"].refusals
+    assert outcomes["bf16"].built, outcomes["bf16"].refusals
     assert outcomes["int8_symmetric"].built, outcomes["int8_symmetric"].refusals
     # Activations with a zero point are for CPUs.
     assert outcomes["int8"].stage == "parsing"

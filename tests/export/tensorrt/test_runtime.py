@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bf16_model import write_bf16
 
 from data.errors import InputError
+from export.model_folder import read_model_folder
+from export.precision.emulation import EmulatedBf16
 from export.scoring.batch import Batch
 from export.scoring.runtimes import OnnxRuntime, open_runtime
-from export.tensorrt.library import Library, is_installed
+from export.tensorrt.library import Library, gpu_capability, is_installed
 from export.tensorrt.runtime import TensorRtRuntime, target_here
 
 needs_gpu = pytest.mark.skipif(
@@ -71,6 +74,23 @@ def test_an_engine_gives_the_scores_of_onnx_runtime(model: Path, tmp_path: Path)
         assert found.flags.shape == expected.flags.shape
     again = TensorRtRuntime(model, engines=tmp_path)
     assert np.array_equal(again.run(batch).logits, engine.run(batch).logits)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.skipif(float(gpu_capability() or 0) < 8, reason="no GPU from Ampere on: older ones have no bf16")
+def test_an_engine_in_bf16_gives_the_scores_of_its_emulation(model: Path, tmp_path: Path) -> None:
+    write_bf16(model)
+    engine = TensorRtRuntime(model, engines=tmp_path / "engines", precision="bf16")
+    emulation, fp32 = EmulatedBf16(read_model_folder(model)), OnnxRuntime(model)
+    assert engine.name.endswith("-bf16")
+    assert engine.model_digest != fp32.model_digest
+    for items, num_frames, num_tokens in ((1, 1, 1), (7, 4, 12)):
+        batch = batch_of(items, num_frames, num_tokens)
+        found, expected = engine.run(batch).logits, emulation.run(batch).logits
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=2**-7 * np.abs(expected).max())
+        assert not np.array_equal(found, fp32.run(batch).logits)
 
 
 @pytest.mark.gpu
