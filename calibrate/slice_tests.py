@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calibrate.bets.betting import log_wealth
 from calibrate.bets.weighted import Weighting, search_by_betting
 from calibrate.bounds import IntArray, tail_probability
-from calibrate.ranks.labels_needed import labels_needed
+from calibrate.ranks.labels_needed import labels_needed_at
 from calibrate.ranks.ranked import RankedLabels
 from calibrate.ranks.search import certified_among_many
 from calibrate.slices import STATUSES, SliceLabels, SliceResult
@@ -30,8 +30,8 @@ class SliceTest:
         level: its share of delta.
         min_flagged: known labels below which it is not tested.
         n_labelled: known labels in it.
-        reached: those down to the loosest threshold that is certified for it; -1 for none.
-        threshold: that threshold; None for none.
+        certified: those down to the strictest and to the loosest threshold that are certified for it; None for none.
+        threshold: the loosest; None for none.
         is_below: [n_labelled + 1], for weighted labels: whether bets show of the first so many that their precision
             is below the target; None where counts decide.
     """
@@ -43,7 +43,7 @@ class SliceTest:
     level: float
     min_flagged: int
     n_labelled: int
-    reached: int
+    certified: tuple[int, int] | None
     threshold: float | None
     is_below: NDArray[np.bool_] | None = None
 
@@ -57,7 +57,8 @@ class SliceTest:
         if self.n_labelled < self.min_flagged:
             return found
         some = n_flagged > 0
-        certified = some & (n_flagged <= self.reached)
+        first, last = self.certified or (1, 0)
+        certified = (first <= n_flagged) & (n_flagged <= last)
         if self.is_below is None:
             # The upper Clopper-Pearson bound at 1 - level lies below the target iff so few right ones, or fewer, are
             # less likely than level at the target; never where their share reaches it.
@@ -99,13 +100,13 @@ def examine_slices(
     tests = []
     for name, part in slices.items():
         ranked = part.ranked
-        reached, own, is_below = -1, None, None
+        certified, own, is_below = None, None, None
         if ranked.n_labelled >= min_flagged:
             if part.weighted is not None:
-                reached, own = _by_betting(ranked, part.weighted, target=tested_target, level=level)
+                certified, own = _by_betting(ranked, part.weighted, target=tested_target, level=level)
                 is_below = _refuted(part.weighted, target=tested_target, level=level)
             else:
-                reached, own = _by_counting(ranked, target=tested_target, level=level, horizon=horizon)
+                certified, own = _by_counting(ranked, target=tested_target, level=level, horizon=horizon)
         tests.append(
             SliceTest(
                 by=by,
@@ -115,7 +116,7 @@ def examine_slices(
                 level=level,
                 min_flagged=min_flagged,
                 n_labelled=ranked.n_labelled,
-                reached=reached,
+                certified=certified,
                 threshold=own,
                 is_below=is_below,
             )
@@ -166,34 +167,40 @@ def at_threshold(
                 n_labelled=test.n_labelled,
                 n_flagged_labelled=n_flagged,
                 precision=precision,
-                more_labels=_lacking(test, part.ranked) if status == "insufficient" else None,
+                more_labels=_lacking(test, n_flagged, right) if status == "insufficient" else None,
                 threshold=test.threshold if own_thresholds else None,
             )
         )
     return tuple(results)
 
 
-def _lacking(test: SliceTest, ranked: RankedLabels) -> int | None:
-    needed, _ = labels_needed(ranked, target=test.tested_target, level=test.level, first_rank=test.min_flagged)
+def _lacking(test: SliceTest, n_flagged: int, n_right: int) -> int | None:
+    """More known labels of the slice that would certify it here; None where these give no hope."""
+    needed = labels_needed_at(
+        n_flagged, n_right, test.n_labelled, target=test.tested_target, level=test.level, first_rank=test.min_flagged
+    )
     return None if needed is None else max(1, needed - test.n_labelled)
 
 
-def _by_counting(ranked: RankedLabels, *, target: float, level: float, horizon: int) -> tuple[int, float | None]:
-    """Known labels down to the loosest certified threshold (-1 for none), and that threshold."""
+def _by_counting(
+    ranked: RankedLabels, *, target: float, level: float, horizon: int
+) -> tuple[tuple[int, int] | None, float | None]:
+    """Known labels down to the strictest and the loosest certified threshold, and the loosest; None for none."""
     certified = certified_among_many(ranked, target=target, delta=level, horizon=horizon)
     if not len(certified):
-        return -1, None
-    return int(ranked.n_flagged[certified[-1]]), ranked.threshold(int(certified[-1]))
+        return None, None
+    first, last = (int(ranked.n_flagged[step]) for step in (certified[0], certified[-1]))
+    return (first, last), ranked.threshold(int(certified[-1]))
 
 
 def _by_betting(
     ranked: RankedLabels, weighted: Weighting, *, target: float, level: float
-) -> tuple[int, float | None]:
+) -> tuple[tuple[int, int] | None, float | None]:
     """As `_by_counting`."""
     search = search_by_betting(ranked, weighted, None, target=target, delta=level)
     if not len(search.ranks):
-        return -1, None
-    return int(search.ranks[-1]), float(search.thresholds[-1])
+        return None, None
+    return (int(search.ranks[0]), int(search.ranks[-1])), float(search.thresholds[-1])
 
 
 def _refuted(weighted: Weighting, *, target: float, level: float) -> NDArray[np.bool_]:

@@ -49,8 +49,8 @@ class SliceResult:
         n_labelled: known labels in the slice.
         n_flagged_labelled: those of them at or above the global threshold.
         precision: share of violating ones among the latter; None if there are none.
-        more_labels: estimate of the known labels from this slice that are missing; None unless `insufficient` and
-            something supports an estimate.
+        more_labels: estimate of the known labels of this slice, drawn like those it has, that would certify it at
+            this threshold; None unless `insufficient` and something supports an estimate.
         threshold: the slice's own certified threshold where one was asked for; it holds whatever the status.
     """
 

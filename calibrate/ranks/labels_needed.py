@@ -73,6 +73,29 @@ def labels_needed(ranked: RankedLabels, *, target: float, level: float, first_ra
     return None, said("needed.hopeless.at_most", most=most, **known)
 
 
+def labels_needed_at(
+    n_flagged: int, n_right: int, n_labelled: int, *, target: float, level: float, first_rank: int
+) -> int | None:
+    """The same estimate at one threshold, at which `n_flagged` of `n_labelled` known labels are flagged.
+
+    Returns:
+        Known labels in all; None where those that are flagged give no reason to expect that any number would do.
+
+    Examples:
+        >>> labels_needed_at(6, 6, 69, target=0.8, level=0.01, first_rank=30)
+        460
+        >>> labels_needed_at(6, 4, 69, target=0.8, level=0.01, first_rank=30) is None
+        True
+    """
+    if n_flagged == 0:
+        return None
+    precision = np.atleast_1d(betaincinv(n_right + 0.5, n_flagged - n_right + 0.5, 0.5))
+    if precision[0] <= target:
+        return None
+    estimate = _fewest_labels(precision, np.array([n_flagged / n_labelled]), target, level, first_rank)
+    return math.ceil(estimate) if math.isfinite(estimate) else None
+
+
 def _fewest_labels(precision: FloatArray, share: FloatArray, target: float, level: float, first_rank: int) -> float:
     """Least number of labels with power enough at one of the depths [D], inf if there is none."""
     sizes, allowed = _tests(first_rank, target, level)

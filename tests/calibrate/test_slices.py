@@ -10,7 +10,7 @@ from page_facts import page_facts
 from scipy import stats
 
 from calibrate import choose_threshold
-from calibrate.bounds import most_false_positives, upper_bound
+from calibrate.bounds import fewest_labels, most_false_positives, upper_bound
 from calibrate.ranks.ranked import rank_labels
 from calibrate.ranks.search import certified_among_many, search_by_scan
 from calibrate.slice_tests import at_threshold, examine_slices
@@ -162,7 +162,7 @@ def test_weighted_slices_are_tested_by_betting() -> None:
 
 
 def test_statuses_at_many_thresholds_are_those_of_the_bounds() -> None:
-    """Below is where the upper Clopper-Pearson bound says so; certified reaches down to the slice's own threshold."""
+    """Below is where the upper Clopper-Pearson bound says so; certified, what the slice's own labels certify."""
     random = np.random.default_rng(5)
     scores = random.random(3000).astype(np.float32)
     labels = (random.random(3000) < 0.5 + 0.5 * scores).astype(np.float32)
@@ -171,10 +171,12 @@ def test_statuses_at_many_thresholds_are_those_of_the_bounds() -> None:
     for test in examine_slices(slices, by="market", target=0.9, tested_target=0.9, delta=0.1, min_flagged=30):
         part = slices[test.value]
         flagged, right = part.ranked.n_flagged, part.ranked.n_flagged - part.ranked.false_positives
+        first, last = test.certified
+        assert first >= fewest_labels(0.9, test.level) > flagged[0]
         found = [STATUSES[status] for status in test.statuses(flagged, right)]
         is_below = upper_bound(right, flagged, confidence=1 - test.level) < 0.9
         assert found == [
-            "certified" if n <= test.reached else "below" if low else "insufficient"
+            "certified" if first <= n <= last else "below" if low else "insufficient"
             for n, low in zip(flagged, is_below, strict=True)
         ]
         seen.update(found)

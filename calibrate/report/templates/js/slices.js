@@ -12,12 +12,15 @@ function sliceAt(policy, numbers, bandPlace, row, figures) {
   const facts = policy.slices[row];
   const test = facts.tests[bandPlace];
   const status = STATUSES[numbers[`status_${bandPlace}`]?.[at] ?? 3];
+  // How many labels are missing was estimated at the band's own threshold.
+  const own = policy.bands[bandPlace].record.threshold;
+  const isOwn = own !== null && figures.cut === cutAt(numbers, own);
   const isCounted = policy.traffic?.sliced_by.includes(facts.by);
   return {
     labelled,
     precision: labelled ? right / known : null,
     status,
-    more: status === "insufficient" ? (test?.more_labels ?? null) : null,
+    more: status === "insufficient" && isOwn ? (test?.more_labels ?? null) : null,
     own: test?.threshold ?? null,
     volume: isCounted
       ? boundedVolume(numbers.slice_above, numbers.slice_inside, numbers, row * numbers.n, policy.traffic.exposure, figures.cut, figures.taken)
