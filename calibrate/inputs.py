@@ -89,14 +89,24 @@ def read_inputs(
         items = read_items(folder / "items.parquet")
         _check_disjoint(folder, items, golden, golden_set)
         annotations = read_annotations(folder / "annotations.parquet", items, all_policies)
-        pilot = labelled_scores(items, annotations, all_policies, pilot_scores, validation_scores or scores)
+        pilot = labelled_scores(
+            items,
+            annotations,
+            all_policies,
+            pilot_scores,
+            validation_scores or scores,
+            folder=folder,
+            remedy=", name the file that has them as validation_scores=, or do without: validation=null",
+        )
     elif validation_scores is not None:
         raise InputError("validation_scores: given without validation, the folder with their items and annotations")
     return CalibrationInputs(
         policies=all_policies,
         scores=served,
         golden_set=golden_set,
-        golden=labelled_scores(golden_set.items, golden_set.annotations, all_policies, served, scores),
+        golden=labelled_scores(
+            golden_set.items, golden_set.annotations, all_policies, served, scores, folder=golden_set.folder
+        ),
         validation=pilot,
         validation_scores=pilot_scores,
     )
@@ -139,15 +149,23 @@ def count_sharing_cluster(items: pl.DataFrame) -> int:
 
 
 def labelled_scores(
-    items: pl.DataFrame, annotations: pl.DataFrame, policies: list[Policy], scores: Scores, scores_path: Path
+    items: pl.DataFrame,
+    annotations: pl.DataFrame,
+    policies: list[Policy],
+    scores: Scores,
+    scores_path: Path,
+    *,
+    folder: Path,
+    remedy: str = "",
 ) -> LabelledScores:
-    """Items with their scores, labels and weights; InputError if one has no score."""
+    """Items of `folder` with their scores, labels and weights; InputError, with `remedy`, if one has no score."""
     item_ids = items["item_id"].to_list()
     labels = label_matrix(item_ids, derive_labels(annotations, policies), scores.policy_ids)
     try:
         values = scores.of(item_ids)
     except InputError as error:
-        raise InputError(f"{scores_path}: {str(error).removeprefix('scores: ')}") from error
+        problem = str(error).removeprefix("scores: ")
+        raise InputError(f"{scores_path}, for the items of {folder}: {problem}{remedy}") from error
     return LabelledScores(scores=values, labels=np.asarray(labels, np.float32), weights=_weights(items))
 
 

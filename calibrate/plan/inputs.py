@@ -139,7 +139,9 @@ def read_plan_inputs(
     if golden_set is not None and golden is not None:
         check_golden_versions(golden, golden_set, all_policies)
         check_drawn_by(scores, served, golden_set)
-        pilot = labelled_scores(golden_set.items, golden_set.annotations, all_policies, served, scores)
+        pilot = labelled_scores(
+            golden_set.items, golden_set.annotations, all_policies, served, scores, folder=golden_set.folder
+        )
     else:
         assert validation is not None
         pilot = _validation(existing_folder(validation), all_policies, served, scores)
@@ -156,7 +158,7 @@ def _thinned(traffic: ScoreArray) -> ScoreArray:
 def _validation(folder: Path, policies: list[Policy], served: Scores, scores: Path) -> LabelledScores:
     items = read_items(folder / "items.parquet")
     annotations = read_annotations(folder / "annotations.parquet", items, policies)
-    return labelled_scores(items, annotations, policies, served, scores)
+    return labelled_scores(items, annotations, policies, served, scores, folder=folder)
 
 
 def _calibrators(path: Path, pool: Path, metadata: ScoresMetadata, policies: list[Policy]) -> dict[str, Calibrator]:

@@ -32,7 +32,7 @@ def summary_of(
         "precision",
         "lower bound",
         "recall",
-        "labels needed",
+        "labels needed in all",
     ]
     rows = [[*heads, "posts a day"] if content.traffic else heads]
     for policy_id, band in bands:
@@ -40,7 +40,7 @@ def summary_of(
             policy_id,
             f"{band.action} ({band.queue})" if band.queue else band.action,
             promise(band),
-            band.status.replace("_", " "),
+            _status(band),
             "" if band.threshold is None else shown_threshold(band.threshold),
             "" if band.precision is None else percent(band.precision),
             "" if band.precision_lower_bound is None else percent(band.precision_lower_bound),
@@ -77,12 +77,18 @@ def summary_of(
         )
     promised = [band for _, band in bands if band.kind != "capacity"]
     certified = sum(band.status == "certified" for band in promised)
+    by_capacity = f", {len(bands) - len(promised)} more by posts a day" if len(bands) > len(promised) else ""
     return Summary(
         f"calibrate: {certified} of {len(promised)} bands certified on {content.golden_set.name} "
-        f"{content.golden_set.version}",
+        f"{content.golden_set.version}{by_capacity}",
         written,
         lines,
     )
+
+
+def _status(band: BandRecord) -> str:
+    is_waiting = band.kind == "capacity" and band.method == "none"
+    return "waits for traffic" if is_waiting else band.status.replace("_", " ")
 
 
 def _volume(band: BandRecord) -> str:

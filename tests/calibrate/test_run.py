@@ -28,7 +28,7 @@ def without(scores: Scores, item_ids: set[str]) -> Scores:
 
 def test_writes_operating_points_that_reproduce_from_the_files(calibration) -> None:
     summary = calibration.run()
-    assert summary.title == "calibrate: 2 of 3 bands certified on spring 1.0.0"
+    assert summary.title == "calibrate: 2 of 3 bands certified on spring 1.0.0, 1 more by posts a day"
     assert [path.relative_to(calibration.out).as_posix() for path in summary.written] == [
         "report/index.html",
         "operating_points.json",
