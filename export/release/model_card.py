@@ -164,11 +164,15 @@ def _policy(policy: Policy) -> str:
 
 
 def _origin(model: ModelFolder) -> str:
-    encoders = [
-        f"- {name} encoder: {_line(encoder.source)}, digest `{encoder.digest}`. Licence: {_line(encoder.license)}"
-        + (f" ({_line(encoder.license_stated_in)})." if encoder.license_stated_in else ".")
-        for name, encoder in sorted(model.record.encoders.items())
-    ]
+    encoders = []
+    for name, encoder in sorted(model.record.encoders.items()):
+        file = f"licenses/{name}.txt"
+        text = f"see [{file}]({file})" if (model.folder / file).is_file() else None
+        where = "; ".join(filter(None, [_line(encoder.license_stated_in or ""), text]))
+        encoders.append(
+            f"- {name} encoder: {_line(encoder.source)}, digest `{encoder.digest}`. Licence: {_line(encoder.license)}"
+            + (f" ({where})." if where else ".")
+        )
     return "\n".join([*encoders, f"- Checkpoint: digest `{model.record.checkpoint_digest}`."])
 
 

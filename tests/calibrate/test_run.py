@@ -37,7 +37,7 @@ def test_writes_operating_points_that_reproduce_from_the_files(calibration) -> N
     fire, scam = content.policies
     removal, review, capacity = fire.bands
     assert [band.status for band in fire.bands] == ["certified", "certified", "not_attainable"]
-    assert "traffic histogram" in capacity.reason
+    assert "count of the traffic" in capacity.reason
     assert (scam.bands[0].status, scam.bands[0].threshold) == ("not_attainable", None)
     assert any("never sees" in line for line in summary.lines) == (removal.threshold <= review.threshold)
     assert (content.golden_set.n_items, content.golden_set.n_sharing_cluster) == (600, 0)

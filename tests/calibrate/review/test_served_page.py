@@ -175,12 +175,18 @@ def test_a_second_person_signs_what_the_first_one_did(browser, desk) -> None:
         assert findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate("setpoint.CHOSEN") != shown
+        page.locator(".glance a").first.click()
+        page.locator(".choose").click()
+        expect(page.locator("dialog .displaces")).to_contain_text("Ada Lovelace\u2069 signed other thresholds")
+        page.keyboard.press("Escape")
+        page.get_by_role("link", name="All policies").click()
         for left, wanted in ((kept, shown), (signed, signed_at)):
             left.get_by_role("button").click()
             expect(left.get_by_role("status")).to_have_text("Shown.")
             assert page.evaluate("setpoint.CHOSEN") == wanted
         page.locator(".glance a").first.click()
         page.locator(".choose").click()
+        expect(page.locator("dialog .displaces")).to_have_count(0)
         page.fill("#choice-by", "Grace Hopper")
         page.fill("#choice-rationale", "I read the errors near it.")
         page.locator(".sign").click()

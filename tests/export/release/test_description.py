@@ -92,7 +92,7 @@ def test_the_card_states_licences_metrics_and_thin_slices(described: Path, relea
         [{"type": "recall", "value": 0.8}],
     ]
     assert "| fire | auto_remove | market = D\\|E | insufficient | 75 % | 4 | 25 |" in card
-    assert "Licence: apache-2.0 (its README.md)." in card
+    assert "Licence: apache-2.0 (its README.md; see [licenses/image.txt](licenses/image.txt))." in card
     assert "Licence: unknown." in card
     for heading in ("Intended use", "Limits", "Ethical considerations", "Evidence", "What it was made from"):
         assert f"\n## {heading}\n" in card

@@ -19,6 +19,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
   });
   const note = element("p", { class: "snapped", role: "status" });
   const probability = element("span", { class: "probability" });
+  const told = element("p", { class: "probability told" });
   const back = element("button", { type: "button", class: "quiet back", onclick: () => choose(band.record.threshold) });
   const off = element("button", { type: "button", class: "quiet off", onclick: () => toggle() });
   const reach = element("div", { class: "reach" });
@@ -29,6 +30,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
     element("div", { class: "axis-box", dir: "ltr" }, scoreBars(policy), reach, range, others, slider, ticks()),
     element("p", { class: "axis-title", dir: "ltr", "aria-hidden": "true" }, words("control.axis")),
     element("div", { class: "entry" }, element("label", { for: id }, words("control.threshold")), field, note, probability, back, off),
+    told,
   );
   const order = logits();
   return { node, update };
@@ -128,6 +130,7 @@ function control(policyPlace, bandPlace, numbers, choose) {
     say(off, words(isOff ? (calibrated === null ? "control.explore" : "control.on") : "control.off"));
     const shownRange = band.record.certified_range;
     range.hidden = shownRange === null || band.record.kind === "capacity";
+    say(told, range.hidden ? "" : words("control.range", { strictest: shownThreshold(shownRange[0]), loosest: shownThreshold(shownRange[1]) }));
     if (shownRange) {
       const [right, left] = shownRange.map((each) => placeOnAxis(policy, each));
       placed(range, left);

@@ -14,7 +14,8 @@ function signing(boxes, text, { name, rationale, problem, finish }) {
   const outcome = element("div", { class: "outcome", role: "status" });
   const button = element("button", { type: "button", class: "strong sign", disabled: !boxes.length, onclick: sign }, words("served.sign"));
   boxes.filter((box) => !SAFE.has(box.entry.where)).forEach(addWaiver);
-  return { others: alsoSigned(boxes), outcome, button, say: tell };
+  const others = [displaced(), alsoSigned(boxes)].filter(Boolean);
+  return { others: others.length ? element("div", {}, others) : null, outcome, button, say: tell };
 
   function tell(...lines) {
     say(problem, "");
@@ -56,6 +57,12 @@ function signing(boxes, text, { name, rationale, problem, finish }) {
     const { policy, bandPlace, threshold } = open.entry;
     return { why: words("served.no_waiver", { band: isolated(policy.bands[bandPlace].title), threshold: shownThreshold(threshold) }), field: open.waiver };
   }
+}
+
+// Signatures of other thresholds, which these would take the place of.
+function displaced() {
+  const isOther = PAGE.policies.some((policy, place) => policy.bands.some((_, bandPlace) => signedOf(place, bandPlace) && !isSignedHere(place, bandPlace)));
+  return isOther ? element("p", { class: "caution displaces" }, words("served.displaces", { by: BEFORE.signed.by.map(isolated).join(words("examples.and")) })) : null;
 }
 
 // Thresholds that the dialog does not offer, as they were calibrated: who signs vouches for these, too.
