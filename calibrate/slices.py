@@ -3,7 +3,9 @@
 A slice is certified where the global threshold lies between the strictest and the loosest that a scan of its own
 labels (or bets, where they are weighted or clustered) certifies, at its share of delta: the rule of bands. That also
 holds although the global threshold was chosen on these labels, since thresholds between two certified ones hold with
-them, if precision in the slice does not rise again as the threshold falls. The tests stand in `calibrate.slice_tests`.
+them, if precision in the slice does not rise again as the threshold falls.
+
+The tests stand in `calibrate.slice_tests`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -167,7 +167,7 @@ def _check_parts(frames: dict[str, pl.DataFrame], annotations: pl.DataFrame, pol
         if without:
             raise InputError(
                 f"the {part} part would hold {len(frame)} items and no known label of {', '.join(without)}; "
-                "try another seed, a larger share, or fewer group_by columns"
+                "try another seed, a larger share, or fewer group_by columns; leave out a policy that nobody labelled"
             )
 
 
@@ -182,14 +182,20 @@ def _write_part(items: pl.DataFrame, annotations: pl.DataFrame, folder: Path) ->
 
 
 def _label_table(frames: dict[str, pl.DataFrame], annotations: pl.DataFrame, policies: list[Policy]) -> list[str]:
-    lines = []
+    lines, cautions = [], []
     for policy in policies:
         counts = []
         for part, frame in frames.items():
             labels = derive_labels(_of_items(annotations, frame), [policy])["label"].drop_nulls()
             counts.append(f"{part} {int(labels.sum())} of {len(labels)}")
+            if part == "train" and labels.n_unique() < 2:
+                lacking = "not violating" if labels.any() else "violating"
+                cautions.append(
+                    f"caution: {policy.policy_id}: train has no label that is {lacking}, and `train` will refuse it; "
+                    "split by another seed, label more, or leave the policy out"
+                )
         lines.append(f"{policy.policy_id}: violating of labelled: " + ", ".join(counts))
-    return lines
+    return lines + cautions
 
 
 def _uniform(text: str) -> float:

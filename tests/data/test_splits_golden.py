@@ -9,9 +9,10 @@ from data.freezing import golden
 from data.golden import LOOKS, load_golden
 from data.items import read_items
 from data.splits import Fractions, assign_parts, linked_groups, split
+from data.summary import Summary
 
 
-def run_split(items: Path, annotations: Path, policies: Path, out: Path, **changes: Any) -> None:
+def run_split(items: Path, annotations: Path, policies: Path, out: Path, **changes: Any) -> Summary:
     settings: dict[str, Any] = {
         "group_by": ["creator_id", "cluster_id"],
         "fractions": Fractions(0.5, 0.2, 0.3),
@@ -19,7 +20,7 @@ def run_split(items: Path, annotations: Path, policies: Path, out: Path, **chang
         "golden_name": "g",
         "golden_version": "1",
     }
-    split(items=items, annotations=annotations, policies=policies, out=out, **{**settings, **changes})
+    return split(items=items, annotations=annotations, policies=policies, out=out, **{**settings, **changes})
 
 
 def freeze(items: Path, annotations: Path, policies: Path, out: Path, **changes: Any) -> None:
@@ -91,6 +92,17 @@ def test_a_wrong_split_is_refused_and_leaves_nothing(
     with pytest.raises(InputError, match=words):
         run_split(items_file, annotations_file, policy_folder, tmp_path / "out", **changes)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotations.parquet", "items.parquet", "policies"]
+
+
+def test_a_policy_with_nothing_to_learn_is_told_at_once(
+    items_file: Path, annotations_file: Path, policy_folder: Path, tmp_path: Path
+) -> None:
+    annotations = pl.read_parquet(annotations_file)
+    harmless = pl.when(pl.col("policy_id") == "scam").then(pl.lit("not_violating")).otherwise(pl.col("value"))
+    annotations.with_columns(value=harmless).write_parquet(annotations_file)
+    told = run_split(items_file, annotations_file, policy_folder, tmp_path / "split").lines
+    [caution] = [line for line in told if line.startswith("caution: ")]
+    assert caution.startswith("caution: scam: train has no label that is violating, and `train` will refuse it; ")
 
 
 @pytest.mark.parametrize("name", ["items.parquet", "annotations.parquet", "golden.yaml"])
