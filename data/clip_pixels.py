@@ -27,7 +27,7 @@ def upright_frame(frame: "av.VideoFrame", preprocessing: Preprocessing) -> Image
     pixels = frame.reformat(format="rgb24", interpolation=same_everywhere, threads=1).to_ndarray()
     image = Image.fromarray(pixels)
     # Not frame.side_data: frame and container would hold each other, and megabytes of pixels wait for the collector.
-    sides: Any = SideDataContainer(frame)  # type: ignore[call-arg]
+    sides: Any = SideDataContainer(frame)  # type: ignore[call-arg]  # PyAV's stub lacks the constructor
     matrix = sides.get(SideDataType.DISPLAYMATRIX)
     if matrix is not None:
         # Row-major 3 x 3 in 16.16 fixed point (libavutil/display.h): x' = a x + c y, y' = b x + d y.
