@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from export.trust.limits import KNOWN
+from train.encoders.locations import PACKAGE_PREFIX
 
 UNKNOWN = "unknown"
-PACKAGE_PREFIX = "package:"
 TEXTS = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
 LARGEST_TEXT = KNOWN["licenses/*.txt"]
 

@@ -1,17 +1,11 @@
-"""Where encoder weights come from: a Hugging Face name, a local folder, or a pip package that carries them.
+"""Encoders and tokenizers, loaded with their weights from where `train.encoders.locations` finds them."""
 
-`package:NAME` is for machines without a model hub. Nothing is downloaded for it, and nothing is unpickled.
-"""
-
-import importlib.util
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,13 +13,8 @@ from tokenizers import Tokenizer
 
 from data.errors import InputError
 from data.preprocessing import LogMel
+from train.encoders.locations import EXPECTED, PACKAGE_PREFIX, location_of, package_folder
 
-PACKAGE_PREFIX = "package:"
-LONGEST_WAIT = 5.0  # seconds for the model hub to answer at all
-EXPECTED = (
-    "a Hugging Face name that is in the local cache or can be downloaded, a folder that save_pretrained wrote, or "
-    "package:NAME"
-)
 AST = "audio-spectrogram-transformer"
 # Packages that hold a bare state dict: the timm architecture it belongs to and the pixels it was trained on.
 # Their keys have other names than timm's, the tensors come in the same order.
@@ -64,7 +53,7 @@ def load_image_backbone(source: str) -> Backbone:
     package = source.removeprefix(PACKAGE_PREFIX)
     if source.startswith(PACKAGE_PREFIX) and package in TIMM_STATE_DICTS:
         return _load_timm_state_dict(package)
-    location = _location(source)
+    location = location_of(source)
     model, untrained_pooler = _load_model(location, source, tower="vision_model")
     mean, std = _pixel_statistics(location, model)
     return Backbone(model, _config_of(model), untrained_pooler, mean, std)
@@ -72,13 +61,13 @@ def load_image_backbone(source: str) -> Backbone:
 
 def load_text_backbone(source: str) -> Backbone:
     """Load a text model, or the text tower of a dual encoder; errors as in `load_image_backbone`."""
-    model, untrained_pooler = _load_model(_location(source), source, tower="text_model")
+    model, untrained_pooler = _load_model(location_of(source), source, tower="text_model")
     return Backbone(model, _config_of(model), untrained_pooler)
 
 
 def load_clip_backbone(source: str) -> Backbone:
     """Load a model of clips; errors as in `load_image_backbone`."""
-    location = _location(source)
+    location = location_of(source)
     model, _ = _load_model(location, source)
     mean, std = _pixel_statistics(location, model)
     return Backbone(model, _config_of(model), mean=mean, std=std)
@@ -92,7 +81,7 @@ def load_audio_backbone(source: str) -> Backbone:
     """
     from transformers import AutoConfig, FeatureExtractionMixin  # noqa: PLC0415
 
-    location = _location(source)
+    location = location_of(source)
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(location)
@@ -122,7 +111,7 @@ def load_tokenizer(source: str) -> Tokenizer:
 
     try:
         with _quiet():
-            wrapped = AutoTokenizer.from_pretrained(_location(source))
+            wrapped = AutoTokenizer.from_pretrained(location_of(source))
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(source, "its tokenizer", error)) from error
     backend = getattr(wrapped, "backend_tokenizer", None)
@@ -186,7 +175,7 @@ def _load_timm_state_dict(package: str) -> Backbone:
     from transformers import TimmWrapperConfig, TimmWrapperModel  # noqa: PLC0415
 
     architecture, mean, std = TIMM_STATE_DICTS[package]
-    files = sorted(_package_folder(package).rglob("*.pth"))
+    files = sorted(package_folder(package).rglob("*.pth"))
     if len(files) != 1:
         raise InputError(f"package {package}: expected one .pth file in it, found {len(files)}")
     tensors = list(torch.load(files[0], map_location="cpu", weights_only=True).values())
@@ -200,67 +189,6 @@ def _load_timm_state_dict(package: str) -> Backbone:
         raise InputError(f"package {package}: its weights do not fit timm's {architecture} at {wrong[0]!r}")
     model.timm_model.load_state_dict(state)
     return Backbone(model, _config_of(model), mean=mean, std=std)
-
-
-def _location(source: str) -> str:
-    """What `from_pretrained` takes; for a name, where no hub answers, the folder in its local cache."""
-    if not source.startswith(PACKAGE_PREFIX):
-        return source if Path(source).is_dir() else _hub_location(source)
-    folder = _package_folder(source.removeprefix(PACKAGE_PREFIX))
-    found = sorted(path.parent for path in folder.rglob("config.json") if _holds_weights(path.parent))
-    if len(found) != 1:
-        raise InputError(
-            f"encoder source {source!r}: expected one Transformers model folder in the package, found {len(found)}"
-        )
-    return str(found[0])
-
-
-def _hub_location(name: str) -> str:
-    from huggingface_hub import constants, snapshot_download  # noqa: PLC0415
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
-    from huggingface_hub.utils import validate_repo_id  # noqa: PLC0415
-
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
-        kind = "is a file, expected a folder" if Path(name).is_file() else "no such folder"
-        raise InputError(f"encoder source {name!r}: {kind}; expected {EXPECTED}") from error
-    if not constants.is_offline_mode() and _answers(constants.ENDPOINT):
-        return name
-    try:
-        return str(snapshot_download(name, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else f"{constants.ENDPOINT} does not answer"
-        raise InputError(
-            f"encoder source {name!r}: no such folder here, not in the cache of the model hub, and cannot be loaded "
-            f"from there, as {why}; expected {EXPECTED}"
-        ) from error
-
-
-@cache
-def _answers(endpoint: str) -> bool:
-    """Whether a model hub answers at all, asked once; the hub's library would try six times for each file."""
-    from huggingface_hub.utils import get_session  # noqa: PLC0415
-
-    try:
-        get_session().head(endpoint, timeout=LONGEST_WAIT)
-    except Exception:  # of whichever HTTP library the hub's uses
-        return False
-    return True
-
-
-def _holds_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors"))
-
-
-def _package_folder(package: str) -> Path:
-    found = importlib.util.find_spec(package) if package.isidentifier() else None
-    if found is None or not found.submodule_search_locations:
-        raise InputError(
-            f"encoder source 'package:{package}': no such package is installed; "
-            f"run: pip install {package.replace('_', '-')}"
-        )
-    return Path(next(iter(found.submodule_search_locations)))
 
 
 def _pixel_statistics(location: str, model: Any) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:

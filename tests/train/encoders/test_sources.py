@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
-from train.encoders import sources
+from train.encoders import locations
 from train.encoders.sources import load_image_backbone, load_text_backbone, load_tokenizer
 
 Folder = Callable[[str], str]
@@ -26,9 +26,9 @@ def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    sources._answers.cache_clear()
+    locations._answers.cache_clear()
     yield tmp_path / "hub"
-    sources._answers.cache_clear()
+    locations._answers.cache_clear()
 
 
 @pytest.mark.parametrize("load", [load_image_backbone, load_text_backbone, load_tokenizer])
