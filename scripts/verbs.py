@@ -141,7 +141,7 @@ def _check_early(verb: Verb, arguments: dict[str, Any]) -> None:
     from pydantic import ConfigDict, Field, ValidationError, create_model
 
     from data.errors import InputError
-    from scripts.signatures import light_types
+    from scripts.argument_types import light_types
 
     types = {key: hint for key, hint in light_types(verb.function).items() if key in arguments}
     fields: dict[str, Any] = {f"argument_{key}": (hint, Field(alias=key)) for key, hint in types.items()}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.argument_types import light_types
 from scripts.cli import run
-from scripts.signatures import light_types
 from scripts.verbs import VERBS
 from scripts.wording import near
 
