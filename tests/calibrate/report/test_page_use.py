@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 import pytest
 from browser import go, opened
@@ -60,8 +61,8 @@ def test_verdict_follows_the_threshold(page: Page, made: PageCalibration) -> Non
         "would catch 78.3\u00a0% of violations and act on 1,618\u00a0±\u00a052 posts a day."
     )
     expect(page.locator(".moved")).to_be_empty()
-    shown = page.evaluate("range => range.map(setpoint.shownThreshold)", [strictest, loosest])
-    expect(page.locator(".told")).to_contain_text(f"Certified from {shown[1]} to {shown[0]}:")
+    told = page.locator(".told").inner_text().split(": ")[0].split()
+    assert [float(np.float32(told[place])) for place in (2, 4)] == [loosest, strictest], "exact, not rounded outwards"
     move(page, (strictest + loosest) / 2)
     expect(state).to_have_text("Certified")
     expect(page.locator(".moved")).to_contain_text("the promise holds here, too")

@@ -130,7 +130,8 @@ function control(policyPlace, bandPlace, numbers, choose) {
     say(off, words(isOff ? (calibrated === null ? "control.explore" : "control.on") : "control.off"));
     const shownRange = band.record.certified_range;
     range.hidden = shownRange === null || band.record.kind === "capacity";
-    say(told, range.hidden ? "" : words("control.range", { strictest: shownThreshold(shownRange[0]), loosest: shownThreshold(shownRange[1]) }));
+    // Exact, as the field takes them: a rounded end may lie outside.
+    say(told, range.hidden ? "" : words("control.range", { strictest: typed(shownRange[0]), loosest: typed(shownRange[1]) }));
     if (shownRange) {
       const [right, left] = shownRange.map((each) => placeOnAxis(policy, each));
       placed(range, left);
